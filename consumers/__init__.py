@@ -1,0 +1,1 @@
+"""The processes that do the work: one package per pool, on a common runtime."""

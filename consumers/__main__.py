@@ -1,0 +1,48 @@
+"""`python -m consumers <pool> [<pool> ...] --port N`: run one pool, or several light ones in one process."""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+
+import structlog
+import uvloop
+
+import consumers
+from consumers.process import Deaf, run
+from consumers.runtime.pool import Pool
+from consumers.settings import ConsumerSettings
+from messaging.publisher import BrokerUnavailable
+from messaging.topology import TopologyDrift
+from storage.database import StoreUnavailable
+from telemetry import logs
+
+log = structlog.get_logger()
+
+
+def pool_names() -> list[str]:
+    """Every package here but the runtime is a pool."""
+    return sorted(m.name for m in pkgutil.iter_modules(consumers.__path__) if m.ispkg and m.name != "runtime")
+
+
+def load_pool(name: str) -> Pool:
+    pool: Pool = importlib.import_module(f"consumers.{name}").pool
+    return pool
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m consumers", description=__doc__)
+    parser.add_argument("pools", nargs="+", choices=pool_names(), metavar="pool", help=", ".join(pool_names()))
+    parser.add_argument("--port", type=int, default=9100, help="where /healthz and /metrics listen (default 9100)")
+    args = parser.parse_args()
+    logs.configure("+".join(args.pools), ConsumerSettings().log_level)
+    try:
+        uvloop.run(run([load_pool(name) for name in args.pools], args.port))
+    except (BrokerUnavailable, StoreUnavailable, TopologyDrift, Deaf) as error:
+        log.error("gave_up", error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

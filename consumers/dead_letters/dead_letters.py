@@ -1,0 +1,151 @@
+"""From the `mr.dead` queue to the `dead_letters` collection. One way for all letters, whoever gave the message up."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from pydantic_core import to_jsonable_python
+
+from consumers.runtime.incoming import Undecodable, read_envelope
+from consumers.runtime.patience import until_done
+from consumers.runtime.pool import Services
+from messaging import names
+from messaging.consumer import Delivery
+from messaging.dead_letter import Forensics, Reason, without_forensics
+from producers.outbox import CLAIM_CHECK_BYTES
+from schemas.envelope import Envelope
+from schemas.lifecycle import JobDied, JobError
+from storage import dead_letters
+from storage.database import open_database
+from storage.documents import DeadLetterDocument, StoredClaim
+from telemetry import metrics
+
+log = structlog.get_logger()
+
+PREFETCH = 50
+
+
+class DeadLetters:
+    def __init__(self, services: Services) -> None:
+        self._outbox, self._worker = services.outbox, services.worker
+        self._unsettled: set[Delivery] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def on_delivery(self, delivery: Delivery) -> None:
+        self._unsettled.add(delivery)
+        self._empty.clear()
+        try:
+            await until_done(self._keep, delivery)
+            await delivery.ack()
+        finally:
+            self._unsettled.discard(delivery)
+            if not self._unsettled:
+                self._empty.set()
+
+    async def drain(self) -> None:
+        await self._empty.wait()
+
+    def health(self) -> dict[str, object]:
+        return {"unsettled": len(self._unsettled)}
+
+    async def _keep(self, delivery: Delivery) -> None:
+        evidence = Forensics.from_headers(delivery.headers)
+        if evidence.reason is Reason.KILLS_WORKER:
+            metrics.DEAD_LETTERS.labels(evidence.queue, evidence.reason).inc()
+        envelope = _envelope_of(delivery)
+        letter = await self._letter(delivery, envelope, evidence)
+        await dead_letters.add(letter)
+        if envelope is not None and evidence.queue == names.work_queue(envelope.kind):
+            await self._tell_end(envelope, evidence)
+        log.error("dead_letter_kept", letter=letter.id, reason=evidence.reason, job_id=letter.job_id)
+
+    async def _letter(self, delivery: Delivery, envelope: Envelope | None, evidence: Forensics) -> DeadLetterDocument:
+        body: bytes | None = delivery.body
+        claim = None
+        if len(delivery.body) > CLAIM_CHECK_BYTES:
+            path, sha256 = await self._outbox.blobs.put(delivery.body)
+            body, claim = None, StoredClaim(path=path, sha256=sha256)
+        return DeadLetterDocument(
+            id=_letter_id(delivery, envelope),
+            reason=evidence.reason,
+            queue=evidence.queue,
+            routing_key=delivery.routing_key,
+            fingerprint=evidence.fingerprint,
+            error_type=evidence.error_type,
+            error_detail=evidence.error_detail,
+            traceback=evidence.traceback,
+            died_at=_time(evidence.at) or datetime.now(UTC),
+            host=evidence.host,
+            worker=evidence.worker,
+            code_version=evidence.code_version,
+            job_id=envelope and envelope.job_id,
+            kind=envelope and envelope.kind,
+            generation=envelope and envelope.generation,
+            attempt=envelope and envelope.attempt,
+            headers=_storable(without_forensics(delivery.headers)),
+            body=body,
+            body_claim=claim,
+        )
+
+    async def _tell_end(self, envelope: Envelope, evidence: Forensics) -> None:
+        error = JobError(
+            type=_PROBLEM_OF[evidence.reason],
+            title=_TITLE_OF[evidence.reason],
+            detail=f"{evidence.error_type}: {evidence.error_detail}",
+            fingerprint=evidence.fingerprint,
+        )
+        died = JobDied(started_at=_time(evidence.started_at), finished_at=datetime.now(UTC), error=error)
+        await self._outbox.tell(envelope.event(died, source=self._worker), died)
+
+
+_PROBLEM_OF = {
+    Reason.EXHAUSTED: "attempts-exhausted",
+    Reason.UNDECODABLE: "undecodable-message",
+    Reason.KILLS_WORKER: "worker-killed",
+}
+_TITLE_OF = {
+    Reason.EXHAUSTED: "Every attempt failed",
+    Reason.UNDECODABLE: "The message fits no contract",
+    Reason.KILLS_WORKER: "Every worker that took it died",
+}
+
+
+def _envelope_of(delivery: Delivery) -> Envelope | None:
+    with suppress(Undecodable):
+        return read_envelope(delivery.headers)
+    return None
+
+
+def _letter_id(delivery: Delivery, envelope: Envelope | None) -> str:
+    """The same for every delivery of one letter, so that it is stored once."""
+    if envelope is not None:
+        return f"{envelope.id}.{envelope.generation}.{envelope.attempt}"
+    return hashlib.sha256(f"{delivery.message_id}\n".encode() + delivery.body).hexdigest()[:32]
+
+
+def _storable(headers: dict[str, Any]) -> dict[str, Any]:
+    """Hostile headers hold anything AMQP can say; a document holds JSON, under names without dots and dollars."""
+    found = to_jsonable_python(headers, fallback=str, bytes_mode="base64")
+    return {name.replace(".", "_").replace("$", "_"): value for name, value in found.items()}
+
+
+def _time(text: str) -> datetime | None:
+    with suppress(ValueError):
+        return datetime.fromisoformat(text)
+    return None
+
+
+class DeadLettersPool:
+    name = "dead_letters"
+
+    @asynccontextmanager
+    async def open(self, services: Services) -> AsyncIterator[DeadLetters]:
+        async with open_database(services.storage):
+            consumer = DeadLetters(services)
+            await services.consumer.subscribe(names.DEAD, PREFETCH, consumer.on_delivery)
+            yield consumer

@@ -1,0 +1,115 @@
+"""The fold, as a pure function: from one message to what it changes in its job's projection."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from consumers.runtime.incoming import Undecodable
+from messaging.message import Claim
+from schemas.envelope import Envelope, message_type
+from schemas.lifecycle import (
+    LIFECYCLE_EVENTS,
+    JobProgressed,
+    JobRetryScheduled,
+    JobStarted,
+    JobState,
+    JobSucceeded,
+    LifecycleEvent,
+    Outcome,
+    Position,
+)
+from storage.jobs import JobPatch
+
+EVENT_OF_TYPE: dict[str, type[LifecycleEvent]] = {message_type(e.contract_name): e for e in LIFECYCLE_EVENTS}
+
+
+def command_patch(envelope: Envelope, body: bytes, claim: Claim | None) -> JobPatch:
+    """The birth of a job. Its parameters stay as they came: an old version is lifted when it is handled.
+
+    Raises Undecodable.
+    """
+    birth = {
+        "created_at": envelope.time,
+        "dataschema": envelope.dataschema,
+        "deadline": envelope.deadline,
+        "correlation_id": envelope.correlation_id,
+        "idempotency_key": envelope.idempotency_key,
+        "traceparent": envelope.traceparent,
+    }
+    if claim is not None:
+        birth["params_claim"] = {"path": claim.path, "sha256": claim.sha256}
+    else:
+        birth["params"] = _json_object(body)
+    if envelope.idempotency_key is not None:
+        birth["params_sha256"] = claim.sha256 if claim else hashlib.sha256(body).hexdigest()
+    present = {name: value for name, value in birth.items() if value is not None}
+    return _patch(envelope, JobState.QUEUED, {}, present)
+
+
+def event_patch(envelope: Envelope, event: LifecycleEvent, claim: Claim | None) -> JobPatch:
+    """What `event` says about its job. `claim` is where its body lies, when that is too large for a document."""
+    return _patch(envelope, event.state, _FIELDS[type(event)](event, claim), None)
+
+
+def _patch(envelope: Envelope, state: JobState, fields: dict[str, Any], birth: dict[str, Any] | None) -> JobPatch:
+    position = Position.of(
+        state, generation=envelope.generation, attempt=envelope.attempt, sequence=envelope.sequence
+    )
+    common = {
+        "schema_version": 1,
+        "kind": envelope.kind,
+        "principal": envelope.principal,
+        "generation": envelope.generation,
+        "attempt": envelope.attempt,
+        "status": state,
+        "updated_at": envelope.time,
+    }
+    return JobPatch(envelope.job_id, position.order, common | fields, birth)
+
+
+def _started(event: JobStarted, _claim: Claim | None) -> dict[str, Any]:
+    return {"started_at": event.started_at}
+
+
+def _progressed(event: JobProgressed, _claim: Claim | None) -> dict[str, Any]:
+    return {"progress": event.model_dump()}
+
+
+def _retry_scheduled(event: JobRetryScheduled, _claim: Claim | None) -> dict[str, Any]:
+    return {"error": event.error.model_dump(), "progress": None}
+
+
+def _succeeded(event: JobSucceeded, claim: Claim | None) -> dict[str, Any]:
+    where = {"path": claim.path, "sha256": claim.sha256} if claim else None
+    result = {"result_claim": where} if where else {"result": event.result}
+    return {**_times(event), **result, "error": None, "progress": None}
+
+
+def _unsuccessful(event: Any, _claim: Claim | None) -> dict[str, Any]:
+    return {**_times(event), "error": event.error.model_dump(), "progress": None}
+
+
+def _times(event: Outcome) -> dict[str, datetime | None]:
+    return {"started_at": event.started_at, "finished_at": event.finished_at}
+
+
+_FIELDS: dict[type[LifecycleEvent], Callable[[Any, Claim | None], dict[str, Any]]] = {
+    **dict.fromkeys(LIFECYCLE_EVENTS, _unsuccessful),
+    JobStarted: _started,
+    JobProgressed: _progressed,
+    JobRetryScheduled: _retry_scheduled,
+    JobSucceeded: _succeeded,
+}
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        found = from_json(body)
+    except ValueError as error:
+        raise Undecodable(f"body: {error}") from error
+    if not isinstance(found, dict):
+        raise Undecodable(f"body: a JSON object was expected, not {type(found).__name__}")
+    return found

@@ -1,0 +1,196 @@
+"""The ledger's loop: collect, coalesce per job, write, feed, and only then acknowledge.
+
+A command whose outcome is about to follow is worth waiting for: folded together they are one insert instead of an
+insert and an update, which is a fifth of the store's work. So commands linger for a moment before they are written,
+on the broker's account, while events are written at once and take their command along. The live feed shows the new
+job meanwhile.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from consumers.ledger.backlog import Backlog
+from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch
+from consumers.runtime.incoming import Undecodable, read_body, read_envelope
+from consumers.runtime.outcome import forensics
+from consumers.runtime.patience import until_done
+from consumers.runtime.pool import Services
+from messaging import names
+from messaging.consumer import Delivery
+from messaging.dead_letter import Reason
+from messaging.message import claim_in
+from schemas.envelope import Envelope
+from storage.database import open_database
+from storage.feed import FeedWriter, open_feed_writer
+from storage.jobs import JobPatch, JobProjection
+from telemetry import metrics
+
+log = structlog.get_logger()
+
+PREFETCH = 4_000
+LINGER_S = 0.25
+MAX_BULK = 1_000  # jobs in one write; bounds its size and how long a store may hold it
+
+
+@dataclass
+class _Pending:
+    """What is to be folded for one job, and the deliveries that it settles."""
+
+    patch: JobPatch
+    unfed: JobPatch | None
+    """What the live feed does not show yet."""
+    deliveries: list[Delivery] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+
+
+class Ledger:
+    def __init__(self, services: Services, projection: JobProjection, feed: FeedWriter) -> None:
+        self._services, self._projection, self._feed = services, projection, feed
+        self._backlog = Backlog()
+        self._arrived: list[Delivery] = []
+        self._wake = asyncio.Event()
+        self._lingering: dict[str, tuple[float, _Pending]] = {}  # in order of arrival, so in order of falling due
+        self._due: dict[str, _Pending] = {}
+        self._new: list[_Pending] = []
+        self._draining = False
+
+    async def on_delivery(self, delivery: Delivery) -> None:
+        self._backlog.add(delivery)
+        self._arrived.append(delivery)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Fold for ever. What arrives while a write is under way forms the next bulk."""
+        while True:
+            await self._sleep_until_due()
+            arrived, self._arrived = self._arrived, []
+            for delivery in arrived:
+                await self._admit(delivery)
+            await self._feed_new_commands()
+            self._collect_due()
+            await self._fold()
+
+    async def drain(self) -> None:
+        """Write what lingers and return when all that was taken is settled."""
+        self._draining = True
+        self._wake.set()
+        await self._backlog.empty()
+
+    def health(self) -> dict[str, object]:
+        return {"unsettled": len(self._backlog)}
+
+    async def _sleep_until_due(self) -> None:
+        if self._due:
+            return
+        due_at = next(iter(self._lingering.values()))[0] if self._lingering else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if due_at is None else max(0.0, due_at - time.monotonic())):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _admit(self, delivery: Delivery) -> None:
+        try:
+            envelope = read_envelope(delivery.headers)
+            patch = await until_done(self._patch, envelope, delivery)
+        except Undecodable as error:
+            await self._bury(delivery, error)
+            return
+        pending = self._pending(patch)
+        pending.deliveries.append(delivery)
+        pending.times.append(envelope.time)
+
+    async def _patch(self, envelope: Envelope, delivery: Delivery) -> JobPatch:
+        claim = claim_in(delivery.headers)
+        event_type = EVENT_OF_TYPE.get(envelope.type)
+        if event_type is None:
+            return command_patch(envelope, delivery.body, claim)
+        event = await read_body(event_type, envelope, delivery.headers, delivery.body, self._services.outbox.blobs)
+        return event_patch(envelope, event, claim)
+
+    def _pending(self, patch: JobPatch) -> _Pending:
+        """Where this patch joins what is there for its job: events make it due, commands may linger."""
+        job_id = patch.job_id
+        _, pending = self._lingering.get(job_id, (0.0, None))
+        pending = pending or self._due.get(job_id)
+        if pending is None:
+            pending = _Pending(patch, patch)
+        else:
+            pending.patch = pending.patch.then(patch)
+            pending.unfed = patch if pending.unfed is None else pending.unfed.then(patch)
+        if patch.birth is None or job_id in self._due:
+            self._lingering.pop(job_id, None)
+            self._due[job_id] = pending
+        elif job_id not in self._lingering:
+            self._lingering[job_id] = (time.monotonic() + LINGER_S, pending)
+            self._new.append(pending)
+        return pending
+
+    async def _feed_new_commands(self) -> None:
+        """A lingering job is on the broker's disk: to show it as queued is no lie, though the store has it later."""
+        new, self._new = [pending for pending in self._new if pending.patch.job_id in self._lingering], []
+        await self._feed.append([pending.unfed for pending in new if pending.unfed is not None])
+        for pending in new:
+            pending.unfed = None
+
+    def _collect_due(self) -> None:
+        now = time.monotonic()
+        for job_id, (due_at, pending) in list(self._lingering.items()):
+            if due_at > now and not self._draining:
+                break
+            del self._lingering[job_id]
+            self._due[job_id] = pending
+
+    async def _fold(self) -> None:
+        bulk = [self._due.pop(job_id) for job_id in list(self._due)[:MAX_BULK]]
+        if not bulk:
+            return
+        result = await until_done(self._projection.fold, [pending.patch for pending in bulk])
+        reasons = {patch.job_id: reason for patch, reason in result.unfit}
+        await self._feed.append([p.unfed for p in bulk if p.unfed is not None and p.patch.job_id not in reasons])
+        for pending in bulk:
+            if reason := reasons.get(pending.patch.job_id):
+                for delivery in pending.deliveries:
+                    await self._bury(delivery, Undecodable(f"the store cannot take it: {reason}"))
+        await self._settle(bulk)
+
+    async def _settle(self, bulk: list[_Pending]) -> None:
+        now = datetime.now(UTC)
+        for pending in bulk:
+            for told_at in pending.times:
+                metrics.FOLD_LAG_SECONDS.observe((now - told_at).total_seconds())
+        deliveries = [delivery for pending in bulk for delivery in pending.deliveries]
+        metrics.FOLD_SIZE.observe(len(deliveries))
+        await self._backlog.settle(deliveries)
+
+    async def _bury(self, delivery: Delivery, error: Undecodable) -> None:
+        """A poison event must not stop the ledger, and must not be lost."""
+        evidence = forensics(error, Reason.UNDECODABLE, names.LEDGER)
+        log.error("dead_letter", queue=names.LEDGER, reason=evidence.reason, error=str(error))
+        bury = self._services.outbox.bury
+        await until_done(bury, delivery.headers, delivery.body, evidence, delivery.routing_key)
+        metrics.DEAD_LETTERS.labels(names.LEDGER, evidence.reason).inc()
+        await self._backlog.settle([delivery])
+
+
+class LedgerPool:
+    name = "ledger"
+
+    @asynccontextmanager
+    async def open(self, services: Services) -> AsyncIterator[Ledger]:
+        storage = services.storage
+        async with open_database(storage) as database, open_feed_writer(storage) as feed:
+            ledger = Ledger(services, JobProjection(database), feed)
+            folding = asyncio.create_task(ledger.run())
+            await services.consumer.subscribe(names.LEDGER, PREFETCH, ledger.on_delivery)
+            try:
+                yield ledger
+            finally:
+                folding.cancel()
+                with suppress(asyncio.CancelledError):
+                    await folding

@@ -1,0 +1,1 @@
+"""Decode, handle, publish the outcome, acknowledge: what every pool has in common."""

@@ -1,0 +1,24 @@
+"""Settings that every consumer process shares."""
+
+import os
+import socket
+from importlib.metadata import version
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ConsumerSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_", extra="ignore")
+
+    host: str = "127.0.0.1"
+    """Where /healthz and /metrics listen."""
+    drain_s: float = Field(20.0, ge=0)
+    """How long running handlers may go on after the process was told to stop. What is unfinished then is delivered
+    again, to another worker."""
+    log_level: str = "INFO"
+
+
+HOST = socket.gethostname()
+WORKER = f"{HOST}-{os.getpid()}"
+CODE_VERSION = version("millrace")

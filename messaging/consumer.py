@@ -1,0 +1,198 @@
+"""Consuming: one connection per process, one channel with an explicit prefetch per queue, raw messages, manual acks.
+
+FastStream runs the subscribers; decoding is the runtime's, because a message that FastStream cannot decode is never
+settled and eats prefetch for ever.
+
+**Careful start.** A message that kills its worker takes down everything prefetched beside it, and the broker counts a
+return for each. So a new consumer takes one message at a time while what it gets was delivered before, and opens to
+its full prefetch with the first fresh message. The killer then dies alone until the broker's delivery limit moves it
+to the dead letters, and its neighbours are done long before.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import aiormq
+import structlog
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelInvalidStateError
+from aio_pika.message import IncomingMessage
+from aio_pika.robust_channel import RobustChannel
+from aio_pika.robust_queue import RobustQueue
+from faststream import AckPolicy
+from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
+from faststream.rabbit.message import RabbitMessage
+from faststream.rabbit.subscriber.usecase import RabbitSubscriber
+from yarl import URL
+
+from messaging.publisher import BrokerUnavailable
+from messaging.settings import BrokerSettings
+
+log = structlog.get_logger()
+
+
+class Delivery:
+    """One hand-over of one message by the broker."""
+
+    __slots__ = ("_raw", "queue")
+
+    def __init__(self, raw: IncomingMessage, queue: str) -> None:
+        self._raw, self.queue = raw, queue
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        return self._raw.headers
+
+    @property
+    def body(self) -> bytes:
+        return self._raw.body
+
+    @property
+    def routing_key(self) -> str:
+        return self._raw.routing_key or ""
+
+    @property
+    def message_id(self) -> str:
+        return self._raw.message_id or ""
+
+    @property
+    def delivered_before(self) -> bool:
+        return bool(self._raw.redelivered)
+
+    @property
+    def channel(self) -> int:
+        """Tells deliveries of a channel from those of the one that replaced it after a reconnect."""
+        return id(self._raw.channel)
+
+    async def ack(self, *, and_all_before: bool = False) -> None:
+        """Settle the message. When its channel is gone the broker delivers it again, which every consumer bears."""
+        try:
+            await self._raw.channel.basic_ack(self._raw.delivery_tag or 0, multiple=and_all_before, wait=False)
+        except (ChannelInvalidStateError, *CONNECTION_EXCEPTIONS):
+            log.info("ack_lost", queue=self.queue)
+
+
+OnDelivery = Callable[[Delivery], Awaitable[None]]
+
+
+class Subscription:
+    """One queue being consumed. `on_delivery` runs as a task per message, at most `prefetch` at a time."""
+
+    def __init__(self, broker: RabbitBroker, queue: str, prefetch: int, *, careful: bool) -> None:
+        self.queue, self._prefetch = queue, prefetch
+        self._opened = not careful
+        self._taking = False
+        self._running: set[asyncio.Task[None]] = set()
+        self._subscriber: RabbitSubscriber = broker.subscriber(
+            RabbitQueue(queue, durable=True, queue_type=QueueType.QUORUM, declare=False),
+            channel=Channel(prefetch_count=1 if careful else prefetch),
+            ack_policy=AckPolicy.MANUAL,
+            parser=_as_is,
+            decoder=_raw_message,
+        )
+
+    async def start(self, on_delivery: OnDelivery) -> None:
+        async def take(raw: IncomingMessage) -> None:
+            delivery = Delivery(raw, self.queue)
+            if not self._opened and not delivery.delivered_before:
+                self._opened = True
+                self._spawn(self._open())
+            await on_delivery(delivery)
+
+        self._subscriber(take)
+        await self._subscriber.start()
+        self._taking = True
+
+    def live(self) -> bool:
+        """Whether the broker still has us as a consumer: reconnection may bring back the channel without it."""
+        if not self._taking:
+            return True
+        amqp, tag = self._amqp_consumer()
+        channel = cast("RobustChannel", amqp.channel)
+        if channel.is_closed or channel._channel is None:
+            return False
+        return tag in cast("aiormq.Channel", channel._channel.channel).consumers
+
+    async def stop_taking(self) -> None:
+        """No new deliveries from here on. Those already here run to their end: see `ConsumerConnection.drain`.
+
+        Done on AMQP level because FastStream's own stop() drains first and hoards what arrives meanwhile.
+        """
+        if not self._taking:
+            return
+        self._taking = False
+        for task in tuple(self._running):
+            task.cancel()
+        amqp, tag = self._amqp_consumer()
+        if not amqp.channel.is_closed:
+            await amqp.cancel(tag)
+
+    async def _open(self) -> None:
+        """A prefetch applies to consumers that start after it, so consume anew."""
+        amqp, tag = self._amqp_consumer()
+        await amqp.cancel(tag)
+        await amqp.channel.set_qos(prefetch_count=self._prefetch)
+        self._subscriber._consumer_tag = await amqp.consume(self._subscriber.consume)  # type: ignore[arg-type]
+
+    def _amqp_consumer(self) -> tuple[RobustQueue, str]:
+        """FastStream keeps both to itself; started subscribers have them."""
+        return cast("tuple[RobustQueue, str]", (self._subscriber._queue_obj, self._subscriber._consumer_tag))
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+class ConsumerConnection:
+    """The consuming connection of a process and its subscriptions."""
+
+    def __init__(self, broker: RabbitBroker) -> None:
+        self._broker = broker
+        self._subscriptions: list[Subscription] = []
+
+    async def subscribe(self, queue: str, prefetch: int, on_delivery: OnDelivery, *, careful: bool = False) -> None:
+        """Consume `queue`. Exceptions in `on_delivery` must not leave it: they would leave the message unsettled."""
+        subscription = Subscription(self._broker, queue, prefetch, careful=careful)
+        self._subscriptions.append(subscription)
+        await subscription.start(on_delivery)
+
+    def dead_subscriptions(self) -> list[str]:
+        """Queues that we should be consuming and are not."""
+        return [subscription.queue for subscription in self._subscriptions if not subscription.live()]
+
+    async def stop_taking(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.stop_taking()
+
+
+@asynccontextmanager
+async def open_consumer(settings: BrokerSettings, name: str) -> AsyncIterator[ConsumerConnection]:
+    """Connect, and reconnect for as long as it is open. Raises BrokerUnavailable when that fails at the start."""
+    broker = RabbitBroker(
+        str(URL(settings.url).update_query(name=f"{name} consume")),
+        reconnect_interval=1.0,
+        client_properties={"heartbeat": settings.heartbeat_s},
+        apply_types=False,  # our handlers take the raw message: injection would double the cost of a delivery
+        logger=None,
+        graceful_timeout=None,
+    )
+    try:
+        async with asyncio.timeout(settings.publish_deadline_s):
+            await broker.connect()
+    except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
+        await broker.stop()
+        raise BrokerUnavailable(f"cannot connect to the broker: {error}") from error
+    try:
+        yield ConsumerConnection(broker)
+    finally:
+        await broker.stop()
+
+
+async def _as_is(raw: IncomingMessage, _default: Any) -> RabbitMessage:
+    return RabbitMessage(raw_message=raw, body=raw.body, headers=raw.headers)
+
+
+async def _raw_message(message: RabbitMessage, _default: Any) -> IncomingMessage:
+    return message.raw_message

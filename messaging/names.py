@@ -1,0 +1,32 @@
+"""Every name on the broker is made here and nowhere else."""
+
+PREFIX = "mr."
+
+COMMANDS = PREFIX + "commands"
+EVENTS = PREFIX + "events"
+LEDGER = PREFIX + "ledger"
+DEAD = PREFIX + "dead"
+CONTROL = PREFIX + "control"
+DEFAULT_EXCHANGE = ""
+
+RETRY_TIERS_S = (1, 2, 4, 8, 16, 32, 64)
+"""Delays of the retry tiers in seconds."""
+
+
+def work_queue(kind: str) -> str:
+    return f"{PREFIX}work.{kind}"
+
+
+def kind_of(work_queue_name: str) -> str:
+    """The job kind that a work queue serves."""
+    return work_queue_name.removeprefix(f"{PREFIX}work.")
+
+
+def retry_tier(delay_s: int) -> str:
+    """Exchange and queue of one delay share this name."""
+    return f"{PREFIX}retry.{delay_s}s"
+
+
+def event_key(kind: str, fact: str) -> str:
+    """Routing key of an event. Ids never go in here: metrics are labelled by it."""
+    return f"{kind}.{fact}"

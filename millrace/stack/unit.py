@@ -1,0 +1,137 @@
+"""What the supervisor starts, probes and stops: a server with its processes."""
+
+import asyncio
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from millrace.stack import probes
+from millrace.stack.errors import StackError
+from millrace.stack.process import Child
+
+Probe = Callable[[str], Awaitable[None]]
+
+
+class Unit(ABC):
+    """A server that answers at `url`. Use it as an async context manager, or call start, kill and stop."""
+
+    start_timeout_s: float = 60.0
+    grace_s: float = 15.0
+    hang_after_s: float | None = None
+    """When set: not answering for this long counts as a crash."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self.url = url
+
+    @property
+    @abstractmethod
+    def children(self) -> tuple[Child, ...]:
+        """Its processes, the serving one first. None for a server that somebody else runs."""
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Use it once. Raises whatever the failure raises."""
+
+    @property
+    def pid(self) -> int | None:
+        return self.children[0].pid if self.children else None
+
+    @property
+    def ended(self) -> str | None:
+        """How the serving process ended, None while it runs."""
+        code = self.children[0].returncode if self.children else None
+        if code is None:
+            return None
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+
+    def launch(self) -> None:
+        """Start the processes, not waiting for anything."""
+        for child in self.children:
+            child.start()
+
+    async def start(self, timeout_s: float | None = None) -> None:
+        """Start, and return when it answers. Leaves nothing behind when it raises StackError."""
+        try:
+            self.launch()
+            await self.ready(timeout_s or self.start_timeout_s)
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def ready(self, timeout_s: float) -> None:
+        """Probe until it answers. Raises StackError with the end of the log."""
+        reason = "no answer"
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (problem := await self.problem()) is not None:
+                    reason = problem
+                    if self.ended:
+                        raise StackError(f"{self.name} {self.ended} while it started", self._log_tail())
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise StackError(f"{self.name} was not ready after {timeout_s:g} s: {reason}", self._log_tail()) from None
+
+    async def problem(self) -> str | None:
+        """Why it does not answer, None when it does."""
+        try:
+            async with asyncio.timeout(probes.TIMEOUT_S):
+                await self.probe()
+        except Exception as error:  # noqa: BLE001  each client library has its own family of exceptions
+            return str(error).splitlines()[0] if str(error) else type(error).__name__
+        return None
+
+    async def stop(self) -> None:
+        """TERM, the grace, KILL; nothing is left. The serving process first."""
+        for child in self.children:
+            await child.stop(self.grace_s)
+
+    async def kill(self) -> None:
+        """Like a crash. `start` brings it back on the same port and data."""
+        for child in self.children:
+            await child.kill()
+
+    def _log_tail(self) -> str:
+        return self.children[0].log_tail() if self.children else ""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+class External(Unit):
+    """A server that somebody else runs: only probed."""
+
+    def __init__(self, name: str, url: str, probe: Probe) -> None:
+        super().__init__(name, url)
+        self._probe = probe
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        return ()
+
+    async def probe(self) -> None:
+        await self._probe(self.url)
+
+
+class Serving(Unit):
+    """One child process that answers HTTP on `health_url`: the gateway or a pool process."""
+
+    def __init__(self, child: Child, url: str, health_url: str) -> None:
+        super().__init__(child.name, url)
+        self.health_url = health_url
+        self._child = child
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        return (self._child,)
+
+    async def probe(self) -> None:
+        await probes.http(self.health_url)

@@ -1,0 +1,1 @@
+"""What Millrace says on the wire: envelopes, events, commands, HTTP resources and problem types. Pydantic only."""

@@ -1,0 +1,81 @@
+"""The metadata around every message: CloudEvents 1.0 attributes plus our own, carried as AMQP headers."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+from uuid import uuid4
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas.lifecycle import MAX_ATTEMPT, MAX_GENERATION, MAX_SEQUENCE, LifecycleEvent
+
+CLOUDEVENTS_PREFIX = "cloudEvents_"  # the AMQP protocol binding of CloudEvents 1.0.2, section 3.1.3.1
+OWN_PREFIX = "mr-"
+_CLOUDEVENTS = ("id", "source", "type", "subject", "time", "dataschema")
+_TYPE_PREFIX = "millrace."
+
+
+class Envelope(BaseModel):
+    """Who says what about which job. Frozen: a retry or a reply is a copy with changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(min_length=1)]
+    source: Annotated[str, Field(min_length=1)]
+    type: Annotated[str, Field(pattern=r"^millrace\.")]
+    subject: str | None = None
+    time: AwareDatetime
+    dataschema: str
+
+    job_id: Annotated[str, Field(min_length=1, max_length=64)]
+    kind: Annotated[str, Field(min_length=1, max_length=64)]
+    generation: Annotated[int, Field(ge=0, le=MAX_GENERATION)] = 0
+    attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)] = 1
+    sequence: Annotated[int, Field(ge=0, le=MAX_SEQUENCE)] = 0
+    epoch: Annotated[int, Field(ge=0)] = 0
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    principal: str
+    idempotency_key: str | None = None
+    deadline: AwareDatetime | None = None
+    traceparent: str | None = None
+
+    def headers(self) -> dict[str, Any]:
+        """AMQP headers. Absent attributes are left out; times are RFC 3339 text, since AMQP's have whole seconds."""
+        found: dict[str, Any] = {}
+        for name, value in self.__dict__.items():
+            if value is None:
+                continue
+            header = _HEADER_OF[name]
+            found[header] = value.isoformat() if isinstance(value, datetime) else value
+        return found
+
+    @classmethod
+    def from_headers(cls, headers: dict[str, Any]) -> Self:
+        """Raises pydantic.ValidationError naming every header that is missing or wrong; ignores foreign ones."""
+        return cls.model_validate({_NAME_OF[h]: v for h, v in headers.items() if h in _NAME_OF})
+
+    def event(self, event: LifecycleEvent, *, source: str, attempt: int | None = None, sequence: int = 0) -> Self:
+        """The envelope of `event`, a fact about this command's job and caused by this message."""
+        return self.model_copy(
+            update={
+                "id": uuid4().hex,
+                "source": source,
+                "type": message_type(event.contract_name),
+                "time": datetime.now(UTC),
+                "dataschema": event.dataschema,
+                "attempt": self.attempt if attempt is None else attempt,
+                "sequence": sequence,
+                "causation_id": self.id,
+            }
+        )
+
+
+def message_type(contract_name: str) -> str:
+    return _TYPE_PREFIX + contract_name
+
+
+_HEADER_OF = {
+    name: CLOUDEVENTS_PREFIX + name if name in _CLOUDEVENTS else OWN_PREFIX + name.replace("_", "-")
+    for name in Envelope.model_fields
+}
+_NAME_OF = {header: name for name, header in _HEADER_OF.items()}

@@ -1,0 +1,69 @@
+"""Job kinds: what can be asked for. Each lives in its own module under `schemas/jobs/` and is found by discovery."""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import schemas.jobs
+from schemas.contract import Contract
+
+P = TypeVar("P", bound=Contract)
+R = TypeVar("R", bound=Contract)
+
+
+@dataclass(frozen=True)
+class JobKind(Generic[P, R]):
+    """One type of work: the command that asks for it and the result that answers.
+
+    Equal names in command and kind keep routing keys, queues and contracts in step.
+    """
+
+    command: type[P]
+    result: type[R]
+    max_attempts: int = 5
+    """How often a failing job is tried before it becomes a dead letter."""
+
+    @property
+    def name(self) -> str:
+        return self.command.contract_name
+
+    @property
+    def summary(self) -> str:
+        return (self.command.__doc__ or "").strip().splitlines()[0]
+
+
+AnyKind = JobKind[Any, Any]
+
+
+class UnknownKind(LookupError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"unknown job kind {name!r}; known are {', '.join(sorted(kinds()))}")
+
+
+@cache
+def kinds() -> dict[str, AnyKind]:
+    """Every job kind by name, discovered in `schemas.jobs`.
+
+    Raises TypeError when a module does not declare exactly one kind or two share a name.
+    """
+    found: dict[str, AnyKind] = {}
+    for module_info in pkgutil.iter_modules(schemas.jobs.__path__):
+        module = importlib.import_module(f"{schemas.jobs.__name__}.{module_info.name}")
+        declared = [value for value in vars(module).values() if isinstance(value, JobKind)]
+        if len(declared) != 1:
+            raise TypeError(f"{module.__name__} must declare exactly one JobKind, found {len(declared)}")
+        kind = declared[0]
+        if kind.name.replace(".", "_").replace("-", "_") != module_info.name:
+            raise TypeError(f"{module.__name__} declares {kind.name!r}; name the module after its kind")
+        found[kind.name] = kind
+    return found
+
+
+def kind_named(name: str) -> AnyKind:
+    """Raises UnknownKind, which lists the known ones."""
+    try:
+        return kinds()[name]
+    except KeyError:
+        raise UnknownKind(name) from None

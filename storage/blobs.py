@@ -1,0 +1,55 @@
+"""Immutable bytes addressed by their sha256, in a local directory or an S3-compatible bucket (obstore)."""
+
+import hashlib
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+
+class BlobUnavailable(Exception):
+    """The blob store does not answer."""
+
+
+class BlobMissing(Exception):
+    """No such blob, or other bytes than its digest says."""
+
+
+class BlobStore:
+    def __init__(self, url: str) -> None:
+        self._store = _open(url)
+
+    async def put(self, content: bytes) -> tuple[str, str]:
+        """Store `content` once; returns (path, sha256 in hex). Raises BlobUnavailable."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = f"sha256/{sha256[:2]}/{sha256}"
+        try:
+            await obstore.put_async(self._store, path, content)
+        except (BaseError, OSError) as error:
+            raise BlobUnavailable(f"cannot store {path}: {error}") from error
+        return path, sha256
+
+    async def get(self, path: str, sha256: str) -> bytes:
+        """Raises BlobMissing or BlobUnavailable."""
+        try:
+            found = await obstore.get_async(self._store, path)
+            content = bytes(await found.bytes_async())
+        except (NotFoundError, FileNotFoundError) as error:
+            raise BlobMissing(f"no blob at {path}") from error
+        except (BaseError, OSError) as error:
+            raise BlobUnavailable(f"cannot read {path}: {error}") from error
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise BlobMissing(f"the blob at {path} is not the one with sha256 {sha256}")
+        return content
+
+
+def _open(url: str) -> ObjectStore:
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return from_url(url)
+    folder = Path(url2pathname(parts.path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return LocalStore(prefix=folder)

@@ -1,0 +1,164 @@
+"""The live feed of each job in Redis: what changed, in order, for those who wait, poll or stream right now.
+
+One capped stream per job. An entry's id is the job's order after the change, so Redis itself refuses duplicates and
+stragglers, whichever ledger writes them, and a reader resumes from the last id it saw. Merging all entries gives the
+job as the store has it; when they are not all here the store answers. A publish on the job's channel wakes those
+who wait. Redis may lose all of this at any time: it only makes answers faster.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from pydantic_core import from_json, to_json
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from storage.jobs import JobPatch
+from storage.settings import StorageSettings
+
+log = structlog.get_logger()
+
+_MAX_ENTRIES = 512
+_RECONNECT_S = 1.0
+
+# XADD fails for an id that is not above the newest one: a duplicate or a straggler, which changes nothing.
+_APPEND = """
+local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], ARGV[1] .. '-0', 'patch', ARGV[2])
+if type(added) == 'table' and added.err then return 0 end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('PUBLISH', KEYS[1], ARGV[1])
+return 1
+"""
+
+
+class FeedUnavailable(Exception):
+    """Redis does not answer."""
+
+
+@dataclass(frozen=True)
+class FeedEntry:
+    order: int
+    patch: dict[str, Any]
+    """JSON values of the projection's fields that changed; those of the birth included."""
+
+
+def _key(job_id: str) -> str:
+    return f"mr:job:{job_id}"
+
+
+class FeedWriter:
+    """The ledger's end."""
+
+    def __init__(self, redis: Redis, ttl_s: int) -> None:
+        self._redis, self._ttl_s = redis, ttl_s
+        self._append = redis.register_script(_APPEND)
+
+    async def append(self, patches: Sequence[JobPatch]) -> None:
+        """Never raises for an absent Redis: the feed is not the truth."""
+        if not patches:
+            return
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            for patch in patches:
+                changed = to_json(patch.fields | (patch.birth or {}))
+                await self._append(
+                    keys=[_key(patch.job_id)],
+                    args=[patch.order, changed, self._ttl_s, _MAX_ENTRIES],
+                    client=pipeline,
+                )
+            await pipeline.execute(raise_on_error=True)
+        except (RedisError, OSError) as error:
+            log.warning("feed_not_written", error=str(error), jobs=len(patches))
+
+
+class FeedReader:
+    """The gateway's end: one subscription connection for all who wait, however many they are."""
+
+    def __init__(self, redis: Redis, pubsub: PubSub) -> None:
+        self._redis, self._pubsub = redis, pubsub
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+
+    async def entries(self, job_id: str, after: int | None = None) -> list[FeedEntry]:
+        """Entries with an order above `after`, oldest first. Raises FeedUnavailable."""
+        try:
+            found = await self._redis.xrange(_key(job_id), "-" if after is None else f"({after}-0")
+        except (RedisError, OSError) as error:
+            raise FeedUnavailable(str(error)) from error
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
+        return [FeedEntry(int(entry.partition(b"-")[0]), from_json(values[b"patch"])) for entry, values in entries]
+
+    @asynccontextmanager
+    async def listening(self, job_id: str) -> AsyncIterator[asyncio.Event]:
+        """Yields an event that is set whenever the job changes. Look at the job after entering, then wait: what
+        happens in between sets the event. Without Redis the event stays unset: so wait with a limit, and look."""
+        changed = asyncio.Event()
+        key = _key(job_id)
+        first = key not in self._waiting
+        self._waiting.setdefault(key, set()).add(changed)
+        try:
+            if first:
+                with suppress(RedisError, OSError):
+                    await self._pubsub.subscribe(key)
+            yield changed
+        finally:
+            self._waiting[key].discard(changed)
+            if not self._waiting[key]:
+                del self._waiting[key]
+                with suppress(RedisError, OSError):
+                    await self._pubsub.unsubscribe(key)
+
+    async def wake_waiters(self) -> None:
+        """Hand every publish to its waiters, for as long as the gateway runs."""
+        while True:
+            try:
+                message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
+            except (RedisError, OSError) as error:
+                log.warning("feed_lost", error=str(error))
+                await asyncio.sleep(_RECONNECT_S)
+                continue
+            if message is not None:
+                for changed in self._waiting.get(message["channel"].decode(), ()):
+                    changed.set()
+
+    async def ping(self) -> None:
+        """Raises FeedUnavailable."""
+        try:
+            await self._redis.ping()
+        except (RedisError, OSError) as error:
+            raise FeedUnavailable(str(error)) from error
+
+
+@asynccontextmanager
+async def open_feed_writer(settings: StorageSettings) -> AsyncIterator[FeedWriter]:
+    async with _open_redis(settings) as redis:
+        yield FeedWriter(redis, settings.feed_ttl_s)
+
+
+@asynccontextmanager
+async def _open_redis(settings: StorageSettings) -> AsyncIterator[Redis]:
+    """Connects lazily, so that an absent Redis keeps nobody from starting."""
+    redis = Redis.from_url(settings.redis_url, socket_timeout=settings.timeout_s, socket_connect_timeout=1.0)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+@asynccontextmanager
+async def open_feed_reader(settings: StorageSettings) -> AsyncIterator[FeedReader]:
+    # A connection of its own for the subscription, which may stay silent for as long as it likes.
+    subscription = Redis.from_url(settings.redis_url, socket_timeout=None, socket_connect_timeout=1.0)
+    async with _open_redis(settings) as redis, subscription, subscription.pubsub() as pubsub:
+        reader = FeedReader(redis, pubsub)
+        waking = asyncio.create_task(reader.wake_waiters())
+        try:
+            yield reader
+        finally:
+            waking.cancel()
+            with suppress(asyncio.CancelledError):
+                await waking
