@@ -34,7 +34,7 @@ async def measure(turn: Round, seconds: float) -> Sample:
     rate = float(turn.cell.removesuffix("/s"))
     schedule = list(arrivals(rate, seconds, seed=turn.number))
     meter = turn.start_meter()
-    timings = await open_loop(schedule, work)
+    timings = await open_loop(schedule, work, client.clock)
     usage = meter.stop()
     latencies = [1000 * value for value in timings.latencies_s]
     lateness = [1000 * value for value in timings.lateness_s]

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import httptools
 
+from benchmarks.clock import Clock
 from benchmarks.contenders import BenchmarkError, Contender
 
 REQUEST_TIMEOUT_S = 30
@@ -36,8 +37,12 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
 
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     async def request(self, raw: bytes) -> Reply:
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or not self.is_open:
             raise BenchmarkError("the contender closed a connection")
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(raw)
@@ -72,8 +77,9 @@ class Connection(asyncio.Protocol):
 class Client:
     """What a benchmark does to one contender, over a pool of connections."""
 
-    def __init__(self, contender: Contender) -> None:
+    def __init__(self, contender: Contender, clock: Clock) -> None:
         self.contender = contender
+        self.clock = clock
         self._idle: list[Connection] = []
 
     async def connect(self, connections: int) -> None:
@@ -90,11 +96,18 @@ class Client:
         return protocol
 
     async def _send(self, raw: bytes) -> Reply:
-        # An open loop needs as many connections as it has requests in flight; the pool grows to that.
-        connection = self._idle.pop() if self._idle else await self._open()
+        connection = await self._take()
         reply = await connection.request(raw)
         self._idle.append(connection)
         return reply
+
+    async def _take(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open:  # servers close connections that idle for some seconds
+                return connection
+        # An open loop needs as many connections as it has requests in flight; the pool grows to that.
+        return await self._open()
 
     async def submit(self, number: int) -> str:
         reply = await self._send(self.contender.submission(number))
@@ -116,9 +129,9 @@ class Client:
 
     async def wait_polling(self, job_id: str, number: int, interval_s: float = 0.004) -> None:
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
-            await asyncio.sleep(interval_s)
-            while not await self.finished(job_id, number):  # noqa: ASYNC110 - to poll is what a client of a peer does
-                await asyncio.sleep(interval_s)
+            await self.clock.sleep(interval_s)
+            while not await self.finished(job_id, number):
+                await self.clock.sleep(interval_s)
 
     def _verdict(self, reply: Reply, number: int) -> bool:
         job = reply.json()
@@ -158,7 +171,7 @@ class Timings:
     """How long after its scheduled time each request was sent: the generator's own share of the latency."""
 
 
-async def open_loop(schedule: Iterable[float], work: Callable[[int], Awaitable[None]]) -> Timings:
+async def open_loop(schedule: Iterable[float], work: Callable[[int], Awaitable[None]], clock: Clock) -> Timings:
     """Start `work` at each scheduled time, finished or not what came before; latency counts from the schedule."""
     timings = Timings([], [])
     start = time.perf_counter() + 0.05
@@ -170,6 +183,6 @@ async def open_loop(schedule: Iterable[float], work: Callable[[int], Awaitable[N
 
     async with asyncio.TaskGroup() as group:
         for number, at in enumerate(schedule):
-            await asyncio.sleep(max(0.0, start + at - time.perf_counter()))
+            await clock.sleep_until(start + at)
             group.create_task(run(number, start + at))
     return timings

@@ -148,8 +148,8 @@ def _billed(by_role: Mapping[str, float]) -> dict[str, float]:
 
 def durability(entrants: Sequence[Entrant], samples: Sequence[Sample]) -> str:
     ran = {sample.entrant for sample in samples}
-    rows = [[entrant.label, entrant.contender.durability] for entrant in entrants if entrant.label in ran]
-    return table(["", "what SIGKILL loses"], rows)
+    lines = [f"  {entrant.label}: {entrant.contender.durability}" for entrant in entrants if entrant.label in ran]
+    return "\n".join(["", "what SIGKILL loses", *lines])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -16,6 +16,7 @@ import uvloop
 
 from benchmarks import environment
 from benchmarks.accounting import Meter, Usage, quiet
+from benchmarks.clock import Clock
 from benchmarks.contenders import BenchmarkError, Contender, Servers, listener
 from benchmarks.load import Client
 from benchmarks.stack import Stack
@@ -162,16 +163,22 @@ async def _turn(
         "redis": listener(urlsplit(servers.redis_url).port or 6379),
         "client": [psutil.Process()],
     }
-    client = Client(entrant.contender)
+    with Clock() as clock:
+        client = Client(entrant.contender, clock)
+        turn = Round(entrant, client, number, cell, lambda: Meter(processes, others))
+        return await _guarded(turn, measure)
+
+
+async def _guarded(turn: Round, measure: Measure) -> Sample:
     try:
         async with asyncio.timeout(ROUND_TIMEOUT_S):
-            return await measure(Round(entrant, client, number, cell, lambda: Meter(processes, others)))
+            return await measure(turn)
     except* BenchmarkError as group:  # 32 connections fail alike: one of them says enough
         raise group.exceptions[0] from None
     except* TimeoutError:
-        raise BenchmarkError(f"{entrant.label}: not finished after {ROUND_TIMEOUT_S} s") from None
+        raise BenchmarkError(f"{turn.entrant.label}: not finished after {ROUND_TIMEOUT_S} s") from None
     finally:
-        await client.close()
+        await turn.client.close()
 
 
 def _progress(sample: Sample) -> str:

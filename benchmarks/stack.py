@@ -22,23 +22,24 @@ from benchmarks.contenders import (
     Processes,
     Servers,
     http_request,
-    listener,
     submission_body,
+    tree,
 )
 from benchmarks.environment import ROOT
 
 DATA_DIR = ROOT / ".millrace" / "bench"
 """On the disk of the repository: on a memory file system syncing would cost nothing, and prove nothing."""
-MILLRACE = Path(sys.executable).with_name("millrace")
-ENVIRONMENT = {"MILLRACE_DATA_DIR": str(DATA_DIR)}
+POOLS = "ledger,dead_letters,diagnostics"
+"""All that a no-op job needs; the peers have no inference process to carry along either."""
+CONSUMERS = ("ledger", "worker", "consumers")
 
 
 @dataclass
 class Stack:
-    """A private broker, Redis and store, the gateway and all pools."""
+    """A private broker, Redis and store, the gateway and the pools."""
 
     name: str = "Millrace"
-    durability: str = "nothing that was accepted: confirmed on quorum queues, results synced to the store's disk"
+    durability: str = "nothing that was accepted: confirmed on quorum queues, each result synced to the store's disk"
     waits: bool = True
     port: int = 0
     queues: tuple[str, ...] = ()
@@ -46,12 +47,13 @@ class Stack:
 
     @property
     def servers(self) -> Servers:
-        return Servers(self._url("amqp"), self._url("redis"))
+        urls = self._status["environment"]
+        return Servers(urls["RABBITMQ_URL"], urls["REDIS_URL"])
 
     def start(self, _servers: Servers, _logs: Path, /) -> None:
         self._run("down", check=False)  # what an interrupted run has left
         shutil.rmtree(DATA_DIR, ignore_errors=True)
-        self._run("up", "--detach")
+        self._run("up", "--detach", "--pools", POOLS)
         self._status = json.loads(self._run("status", "--json"))
         self.port = urlsplit(self._status["api_url"]).port or 80
 
@@ -65,23 +67,24 @@ class Stack:
         return http_request("GET", f"/v1/jobs/{job_id}", headers=self._key())
 
     def processes(self) -> Processes:
-        """By what they listen on and by what they were started as; all of them carry our data directory."""
-        servers = {
-            "store": listener(urlsplit(self._url("mongodb")).port or 27017),
-            "broker": listener(urlsplit(self._url("amqp")).port or 5672),
-            "redis": listener(urlsplit(self._url("redis")).port or 6379),
-        }
-        known = {process.pid for group in servers.values() for process in group}
+        """All but the broker and Redis, which the peers use too."""
+        units = [
+            ("supervisor", self._status["supervisor_pid"]),
+            ("gateway", self._status["gateway"]["pid"]),
+            *((_role(pool["pools"]), pool["pid"]) for pool in self._status["pools"]),
+            *((unit["name"], unit["pid"]) for unit in self._status["services"] if unit["name"] == "store"),
+        ]
         found: dict[str, list[psutil.Process]] = {}
-        for process in psutil.process_iter():
-            if process.pid not in known and _belongs(process):
-                found.setdefault(_role(process.cmdline()), []).append(process)
-        return {**found, "store": servers["store"]}
+        for role, pid in units:
+            if pid:  # an external store has none
+                found.setdefault(role, []).extend([psutil.Process(pid)] if role == "supervisor" else tree(pid))
+        return found
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """The consumers stand still, so that what is measured is the submission alone."""
-        consumers = [p for role in ("ledger", "worker", "consumers") for p in self.processes().get(role, [])]
+        groups = self.processes()
+        consumers = [process for role in CONSUMERS for process in groups.get(role, [])]
         try:
             for process in consumers:
                 process.send_signal(signal.SIGSTOP)
@@ -90,48 +93,25 @@ class Stack:
             for process in consumers:
                 process.send_signal(signal.SIGCONT)
 
-    def _key(self) -> dict[str, str]:
+    def _key(self) -> Headers:
         return {"x-api-key": self._status["api_key"]}
-
-    def _url(self, scheme: str) -> str:
-        urls = [url for url in _strings(self._status) if url.startswith(f"{scheme}://")]
-        if not urls:
-            raise BenchmarkError(f"`millrace status --json` names no {scheme}:// service")
-        return urls[0]
 
     def _run(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
-            [MILLRACE, *arguments],
+            [sys.executable, "-m", "millrace", *arguments],
             cwd=ROOT,
-            env={**os.environ, **ENVIRONMENT},
+            env={**os.environ, "MILLRACE_DATA_DIR": str(DATA_DIR)},
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=330,
         )
         if check and done.returncode:
             raise BenchmarkError(f"millrace {' '.join(arguments)} failed:\n{done.stdout}\n{done.stderr}")
         return done.stdout
 
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
-
-
-def _belongs(process: psutil.Process) -> bool:
-    try:
-        return process.environ().get("MILLRACE_DATA_DIR") == str(DATA_DIR)
-    except psutil.Error:
-        return False
-
-
-def _role(command: list[str]) -> str:
-    if "consumers" in command:
-        pools = set(command[command.index("consumers") + 1 :])
-        return "ledger" if pools == {"ledger"} else "consumers" if "ledger" in pools else "worker"
-    if any("gateway" in word for word in command):
-        return "gateway"
-    return "supervisor"
+def _role(pools: list[str]) -> str:
+    """The ledger apart from the pools that work; all together where they share a process."""
+    if "ledger" not in pools:
+        return "worker"
+    return "ledger" if pools == ["ledger"] else "consumers"

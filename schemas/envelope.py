@@ -74,8 +74,12 @@ def message_type(contract_name: str) -> str:
     return _TYPE_PREFIX + contract_name
 
 
-_HEADER_OF = {
-    name: CLOUDEVENTS_PREFIX + name if name in _CLOUDEVENTS else OWN_PREFIX + name.replace("_", "-")
-    for name in Envelope.model_fields
-}
+def header_name(attribute: str) -> str:
+    """The AMQP header that carries an attribute."""
+    if attribute in _CLOUDEVENTS:
+        return CLOUDEVENTS_PREFIX + attribute
+    return OWN_PREFIX + attribute.replace("_", "-")
+
+
+_HEADER_OF = {name: header_name(name) for name in Envelope.model_fields}
 _NAME_OF = {header: name for name, header in _HEADER_OF.items()}

@@ -25,6 +25,9 @@ log = structlog.get_logger()
 
 _MAX_ENTRIES = 512
 _RECONNECT_S = 1.0
+_KEEP_OPEN = "mr:keep-open"  # a subscription connection can only be read while it is subscribed to something
+_PACE = "mr:pace"
+_RESERVATION_TTL_S = 24 * 3600
 
 # XADD fails for an id that is not above the newest one: a duplicate or a straggler, which changes nothing.
 _APPEND = """
@@ -75,6 +78,11 @@ class FeedWriter:
         except (RedisError, OSError) as error:
             log.warning("feed_not_written", error=str(error), jobs=len(patches))
 
+    async def report_pace(self, seconds: dict[str, float]) -> None:
+        """Tell gateways how long jobs of each kind take from submission to end, for their `Retry-After`."""
+        with suppress(RedisError, OSError):
+            await self._redis.hset(_PACE, mapping={kind: f"{value:.3f}" for kind, value in seconds.items()})
+
 
 class FeedReader:
     """The gateway's end: one subscription connection for all who wait, however many they are."""
@@ -116,6 +124,8 @@ class FeedReader:
         """Hand every publish to its waiters, for as long as the gateway runs."""
         while True:
             try:
+                if not self._pubsub.subscribed:
+                    await self._pubsub.subscribe(_KEEP_OPEN)
                 message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
             except (RedisError, OSError) as error:
                 log.warning("feed_lost", error=str(error))
@@ -124,6 +134,23 @@ class FeedReader:
             if message is not None:
                 for changed in self._waiting.get(message["channel"].decode(), ()):
                     changed.set()
+
+    async def pace(self) -> dict[str, float]:
+        """Seconds from submission to end per kind, as last reported; empty without Redis."""
+        try:
+            found = cast("dict[bytes, bytes]", await self._redis.hgetall(_PACE))
+        except (RedisError, OSError):
+            return {}
+        return {kind.decode(): float(value) for kind, value in found.items()}
+
+    async def reserve(self, job_id: str, digest: str) -> str | None:
+        """Note that this job is about to be requested with parameters of this digest. Returns the digest that was
+        noted before, None when there was none or when Redis is away: then the store tells, a moment later."""
+        try:
+            before = await self._redis.set(f"mr:request:{job_id}", digest, nx=True, get=True, ex=_RESERVATION_TTL_S)
+        except (RedisError, OSError):
+            return None
+        return before.decode() if isinstance(before, bytes) else None
 
     async def ping(self) -> None:
         """Raises FeedUnavailable."""

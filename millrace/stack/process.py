@@ -17,7 +17,9 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 MARK = "MILLRACE_CHILD"
 """Environment variable with a child's random mark; everything that the child starts inherits it."""
 _POLL_S = 0.05
-_START_TIME_TOLERANCE_S = 2.0  # the kernel counts from boot, and what it takes for the boot time drifts with the clock
+_START_TIME_TOLERANCE_S = (
+    2.0  # the kernel counts from boot, and what it takes for the boot time drifts with the clock
+)
 
 
 @dataclass(frozen=True)

@@ -47,15 +47,16 @@ class Unit(ABC):
             return None
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
 
-    def launch(self) -> None:
-        """Start the processes, not waiting for anything."""
+    async def launch(self) -> None:
+        """Start the processes that do not run, without waiting until they serve."""
         for child in self.children:
-            child.start()
+            if not child.running:
+                child.start()
 
     async def start(self, timeout_s: float | None = None) -> None:
         """Start, and return when it answers. Leaves nothing behind when it raises StackError."""
         try:
-            self.launch()
+            await self.launch()
             await self.ready(timeout_s or self.start_timeout_s)
         except BaseException:
             await self.kill()
@@ -66,10 +67,13 @@ class Unit(ABC):
         reason = "no answer"
         try:
             async with asyncio.timeout(timeout_s):
-                while (problem := await self.problem()) is not None:
-                    reason = problem
-                    if self.ended:
+                while True:
+                    problem = await self.problem()
+                    if self.ended:  # asked second: another server may answer on a port that ours did not get
                         raise StackError(f"{self.name} {self.ended} while it started", self._log_tail())
+                    if problem is None:
+                        return
+                    reason = problem
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise StackError(f"{self.name} was not ready after {timeout_s:g} s: {reason}", self._log_tail()) from None

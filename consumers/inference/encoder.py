@@ -1,0 +1,73 @@
+"""A loaded model: texts to tokens, tokens to vectors."""
+
+from collections.abc import Sequence
+
+import structlog
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn.functional import normalize
+from transformers import PreTrainedModel
+
+from consumers.inference.layout import Pooling
+from consumers.inference.packed import ATTENTION, can_pack, forward_packed
+from consumers.inference.padded import forward_padded
+from consumers.inference.ports import Forwarded, ModelIdentity, TokenIds, Tokens
+
+_log = structlog.get_logger(__name__)
+_PROBE: list[TokenIds] = [[2, 3, 4, 5, 6, 7, 8], [3, 4], [9, 8, 7], [5, 4, 3]]
+_TOLERANCE = {torch.float32: 1e-4}  # relative to the largest component; rounding of narrower types exceeds it
+_NARROW_TOLERANCE = 5e-2
+
+
+class TransformerEncoder:
+    """Implements `ports.Encoder`. `forward` is for one thread; `tokenize` for any number."""
+
+    def __init__(
+        self, identity: ModelIdentity, model: PreTrainedModel, tokenizer: Tokenizer, pooling: Pooling, unit: bool
+    ) -> None:
+        self.identity = identity
+        self.padded = True
+        self._model, self._tokenizer, self._pooling, self._unit = model, tokenizer, pooling, unit
+        self._pad_id = model.config.pad_token_id or 0
+        self._pack_if_equal()
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """One per text, cut to what the model reads."""
+        encoded = self._tokenizer.encode_batch_fast(list(texts))
+        return [Tokens(one.ids, truncated=bool(one.overflowing)) for one in encoded]
+
+    def forward(self, batch: Sequence[TokenIds]) -> Forwarded:
+        """Raises MemoryError when the device has too little for `batch`."""
+        try:
+            with torch.inference_mode():
+                vectors, computed = self._states(batch)
+                vectors = normalize(vectors) if self._unit else vectors
+                return Forwarded(vectors.cpu().numpy(), computed)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            raise MemoryError(str(error)) from None  # the traceback would keep the tensors alive
+
+    def _states(self, batch: Sequence[TokenIds]) -> tuple[Tensor, int]:
+        if self.padded:
+            return forward_padded(self._model, batch, self._pooling, self._pad_id)
+        return forward_packed(self._model, batch, self._pooling)
+
+    def _pack_if_equal(self) -> None:
+        """Switch to packing when it gives what padding gives. Also the first, slow, forward pass."""
+        expected = self.forward(_PROBE).vectors
+        if not can_pack(self._model):
+            return
+        before = self._model.config._attn_implementation
+        self._model.set_attn_implementation(ATTENTION)
+        self.padded = False
+        difference = float(abs(self.forward(_PROBE).vectors - expected).max() / abs(expected).max())
+        if difference > _TOLERANCE.get(self._model.dtype, _NARROW_TOLERANCE):
+            _log.warning("model.packing_differs", model=self.identity.name, difference=difference)
+            self._model.set_attn_implementation(before)
+            self.padded = True
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

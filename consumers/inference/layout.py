@@ -1,0 +1,81 @@
+"""What a model directory says about itself: the sentence-transformers layout, or a plain transformers checkpoint."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from consumers.inference.refusals import unsupported
+from consumers.inference.sources import ModelSource
+
+Pooling = Literal["mean", "cls", "max"]
+_POOLINGS: dict[str, Pooling] = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+}
+_CHAINS = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
+
+
+@dataclass(frozen=True)
+class Layout:
+    path: Path
+    """Where the transformer, its tokenizer and its weights are."""
+    weights: tuple[Path, ...]
+    """The safetensors files, in name order."""
+    pooling: Pooling
+    normalize: bool
+    """The model's last step scales to unit length."""
+    max_tokens: int | None
+    """The model's own limit below what its positions allow."""
+
+    @property
+    def weights_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.weights)
+
+
+def read_layout(source: ModelSource) -> Layout:
+    """Raises Reject (`model-unsupported`) for modules, poolings and file formats that we cannot run."""
+    modules = _read_json(source, source.path / "modules.json") or []
+    chain = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    if modules and chain not in _CHAINS:
+        raise unsupported(source.name, f"is made of {' > '.join(chain)}; we run Transformer > Pooling [> Normalize]")
+    path = source.path / (modules[0].get("path", "") if modules else "")
+    limits = _read_json(source, path / "sentence_bert_config.json") or {}
+    return Layout(
+        path=path,
+        weights=_weights(source, path),
+        pooling=_pooling(source, source.path / modules[1]["path"]) if modules else "mean",
+        normalize="Normalize" in chain,
+        max_tokens=limits.get("max_seq_length"),
+    )
+
+
+def _pooling(source: ModelSource, path: Path) -> Pooling:
+    config = _read_json(source, path / "config.json") or {}
+    modes = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+    if len(modes) != 1 or modes[0] not in _POOLINGS:
+        raise unsupported(source.name, f"pools by {' and '.join(modes) or 'nothing'}; we pool by mean, cls or max")
+    return _POOLINGS[modes[0]]
+
+
+def _weights(source: ModelSource, path: Path) -> tuple[Path, ...]:
+    for required in ("config.json", "tokenizer.json"):
+        if not (path / required).is_file():
+            raise unsupported(source.name, f"has no {required}; save model and fast tokenizer with save_pretrained()")
+    found = tuple(sorted(path.glob("model*.safetensors")))
+    if not found:
+        raise unsupported(
+            source.name, "has no model.safetensors; pickled weights run code when read, so convert them"
+        )
+    return found
+
+
+def _read_json(source: ModelSource, path: Path) -> Any:
+    """The file's content, or None when there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise unsupported(source.name, f"has a {path.name} that is not JSON: {error}") from error

@@ -1,0 +1,20 @@
+"""From token states to one vector per input."""
+
+import torch
+from torch import Tensor
+
+from consumers.inference.layout import Pooling
+
+
+def pool(states: Tensor, mask: Tensor, how: Pooling) -> Tensor:
+    """`states [n, length, d]` and `mask [n, length]`, true for real tokens, to float32 `[n, d]`.
+
+    Every input has a real token, and the padding is at the end.
+    """
+    states = states.float()
+    if how == "cls":
+        return states[:, 0]
+    if how == "max":
+        return states.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(dim=1)
+    weights = mask.unsqueeze(-1).float()
+    return (states * weights).sum(dim=1) / weights.sum(dim=1)

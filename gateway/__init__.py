@@ -1,0 +1,1 @@
+"""The HTTP side: translates requests into commands and the projection into resources. Decides nothing."""

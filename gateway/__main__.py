@@ -1,0 +1,37 @@
+"""`python -m gateway`: serve the API."""
+
+import sys
+
+import structlog
+import uvicorn
+
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+from telemetry import logs
+
+log = structlog.get_logger()
+
+
+def main() -> int:
+    settings = GatewaySettings()
+    logs.configure("gateway", settings.log_level)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=settings.shutdown_s,
+            server_header=False,
+            date_header=False,
+        )
+    )
+    server.run()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The gateway's composition root: settings in, ASGI application out; connections live in the lifespan."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
+
+from gateway import problems
+from gateway.dependencies import Parts
+from gateway.keys import open_key_ring
+from gateway.middleware import Front
+from gateway.openapi import with_problem_schema
+from gateway.routes import asyncapi, health, inference, jobs
+from gateway.settings import GatewaySettings
+from gateway.submission import Submission
+from gateway.view import JobView
+from messaging import topology
+from messaging.publisher import open_publisher
+from messaging.settings import BrokerSettings
+from producers.outbox import Outbox
+from storage.blobs import BlobStore
+from storage.database import open_database
+from storage.feed import FeedReader, open_feed_reader
+from storage.settings import StorageSettings
+
+_SOURCE = f"gateway-{socket.gethostname()}-{os.getpid()}"
+_PACE_INTERVAL_S = 2.0
+
+_EXPOSED = ["Location", "ETag", "Retry-After", "Preference-Applied", "Idempotent-Replayed", "X-Request-ID"]
+
+_DESCRIPTION = """Submit machine-learning jobs, wait for them, follow them.
+A job answered with 202 is never lost and its result is applied exactly once."""
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _open_parts(settings) as parts:
+            app.state.parts = parts
+            yield
+
+    # FastAPI's documentation page from files of our own: the stock one loads its scripts from a CDN.
+    app = FastAPIOffline(
+        title="Millrace", version=version("millrace"), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    for router in (jobs.router, inference.router, health.router, asyncapi.router):
+        app.include_router(router)
+    problems.install(app)
+    _document(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=[
+                "Location",
+                "ETag",
+                "Retry-After",
+                "Preference-Applied",
+                "Idempotent-Replayed",
+                "X-Request-ID",
+            ],
+        )
+    app.add_middleware(Front, max_body_bytes=settings.max_body_bytes)
+    return app
+
+
+@asynccontextmanager
+async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
+    broker, storage = BrokerSettings(), StorageSettings()
+    await topology.require(broker.url)
+    async with AsyncExitStack() as stack:
+        publisher = await stack.enter_async_context(open_publisher(broker, _SOURCE))
+        database = await stack.enter_async_context(open_database(storage))
+        feed = await stack.enter_async_context(open_feed_reader(storage))
+        blobs = BlobStore(storage.blobs)
+        view = JobView(feed, blobs)
+        submission = Submission(Outbox(publisher, blobs), feed, view, _SOURCE, settings.max_wait_s)
+        await stack.enter_async_context(_kept_fresh(submission, feed))
+        yield Parts(settings, open_key_ring(settings), publisher, database, feed, view, submission)
+
+
+@asynccontextmanager
+async def _kept_fresh(submission: Submission, feed: FeedReader) -> AsyncIterator[None]:
+    async def keep() -> None:
+        while True:
+            submission.pace = await feed.pace()
+            await asyncio.sleep(_PACE_INTERVAL_S)
+
+    keeping = asyncio.create_task(keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+
+
+def _document(app: FastAPI) -> None:
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = with_problem_schema(generate())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -1,0 +1,59 @@
+"""What routes are given: the parts made by the composition root, and who is asking."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+
+from gateway.keys import KeyRing, well_formed
+from gateway.problems import ProblemError
+from gateway.settings import GatewaySettings
+from gateway.submission import Submission
+from gateway.view import JobView
+from messaging.publisher import Publisher
+from storage.database import Database
+from storage.feed import FeedReader
+
+_header_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="The operator's API key")
+_bearer_key = HTTPBearer(auto_error=False, description="The same key as a bearer token")
+
+
+@dataclass(frozen=True)
+class Parts:
+    settings: GatewaySettings
+    keys: KeyRing
+    publisher: Publisher
+    database: Database
+    feed: FeedReader
+    view: JobView
+    submission: Submission
+
+
+async def parts(request: Request) -> Parts:
+    found: Parts = request.app.state.parts
+    return found
+
+
+async def principal(
+    request: Request,
+    key: Annotated[str | None, Security(_header_key)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer_key)],
+) -> str:
+    """Who is asking. Raises ProblemError."""
+    given = key or (bearer.credentials if bearer else "")
+    found = request.app.state.parts.keys.principal(given) if given else None
+    if found is None:
+        raise ProblemError("unauthenticated", _why(given), headers={"WWW-Authenticate": 'Bearer realm="millrace"'})
+    return str(found)
+
+
+def _why(given: str) -> str:
+    if not given:
+        return "send the API key as X-API-Key or as Authorization: Bearer"
+    return "this key is not known here" if well_formed(given) else "this is not a key of ours, or it is cut off"
+
+
+PartsDependency = Annotated[Parts, Depends(parts)]
+Principal = Annotated[str, Depends(principal)]

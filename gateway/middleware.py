@@ -1,0 +1,79 @@
+"""What every request passes, as plain ASGI: ids, size limit, the `/api` prefix, log line, metrics."""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.problems import ProblemError, response
+from telemetry import metrics, trace
+
+log = structlog.get_logger()
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class Front:
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app, self._max_body_bytes = app, max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = headers.get("x-request-id", "")
+        request_id = request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex
+        scope["millrace.request_id"] = request_id
+        scope["millrace.traceparent"] = trace.child_of(headers.get("traceparent"))
+        if scope["path"].startswith("/api/v1/"):  # the documented prefix of older clients
+            scope["path"] = scope["path"].removeprefix("/api")
+        with structlog.contextvars.bound_contextvars(
+            request_id=request_id, trace_id=trace.trace_id(scope["millrace.traceparent"])
+        ):
+            await self._observed(scope, receive, send)
+
+    async def _observed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, status = time.perf_counter(), 500
+
+        async def send_with_ids(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                found = MutableHeaders(scope=message)
+                found["X-Request-ID"] = scope["millrace.request_id"]
+                found["traceparent"] = scope["millrace.traceparent"]
+            await send(message)
+
+        try:
+            await self._limited(scope, receive, send_with_ids)
+        finally:
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "unmatched")
+            metrics.HTTP_SECONDS.labels(scope["method"], route, status).observe(seconds)
+            log.info(
+                "request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1)
+            )
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a body past the limit before the rest of it is read."""
+        too_large = ProblemError("payload-too-large", f"the body may have at most {self._max_body_bytes} bytes")
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > self._max_body_bytes:
+            await response(Request(scope), too_large)(scope, receive, send)
+            return
+        taken = 0
+
+        async def receive_limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._max_body_bytes:
+                raise too_large
+            return message
+
+        await self._app(scope, receive_limited, send)

@@ -1,0 +1,68 @@
+"""What FastAPI cannot see by itself: request bodies read by hand, and problem documents."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from schemas.kinds import AnyKind, kinds
+from schemas.problems import MEDIA_TYPE, PROBLEM_TYPES, Problem
+from schemas.resources import JobRequest
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    titles = sorted({problem.title for problem in PROBLEM_TYPES.values() if problem.status == status})
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": "; or: ".join(titles), "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: _problem_response(status) for status in (400, 401, 404, 413, 415, 422, 503)
+}
+
+
+def job_request_body() -> dict[str, Any]:
+    """The generic submission: kind and parameters, with the parameters of every kind."""
+    schema = JobRequest.model_json_schema()
+    schema["properties"]["kind"]["enum"] = sorted(kinds())
+    schema["properties"]["params"] = {"anyOf": [_params_schema(kind) for kind in kinds().values()]}
+    return _body(schema)
+
+
+def params_body(accepted: Iterable[AnyKind]) -> dict[str, Any]:
+    return _body({"anyOf": [_params_schema(kind) for kind in accepted]})
+
+
+def _params_schema(kind: AnyKind) -> dict[str, Any]:
+    """With its definitions inside: the document's components hold only what routes declare."""
+    schema = kind.command.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    inlined: dict[str, Any] = _inline(schema, definitions)
+    return inlined
+
+
+def _inline(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_inline(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        name = node["$ref"].rpartition("/")[2]
+        if name == "JsonValue":
+            return {}
+        rest = {key: value for key, value in node.items() if key != "$ref"}
+        return {**_inline(definitions[name], definitions), **rest}
+    return {key: _inline(value, definitions) for key, value in node.items()}
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def with_problem_schema(document: dict[str, Any]) -> dict[str, Any]:
+    """Add the component that `PROBLEM_RESPONSES` refers to, and drop FastAPI's own 422, which nobody sends."""
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    components = document.setdefault("components", {}).setdefault("schemas", {})
+    components |= schema.pop("$defs", {})
+    components["Problem"] = schema
+    components.pop("HTTPValidationError", None)
+    components.pop("ValidationError", None)
+    return document

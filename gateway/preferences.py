@@ -1,0 +1,48 @@
+"""Request headers that say how a job shall be treated."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from starlette.datastructures import Headers
+
+from gateway.problems import ProblemError
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)\"?(?=$|[,;\s])")
+_DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def wait_s(headers: Headers, longest_s: float) -> float:
+    """Seconds of `Prefer: wait=N` (RFC 7240), at most `longest_s`; 0 without it. Other preferences are ignored."""
+    match = _WAIT.search(headers.get("prefer", ""))
+    return min(float(match[1]), longest_s) if match else 0.0
+
+
+def deadline(headers: Headers) -> datetime | None:
+    """`Cancel-After: 5m`: the job must have started by then. Raises ProblemError."""
+    text = headers.get("cancel-after")
+    if text is None:
+        return None
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or len(match[1]) > 7:
+        raise ProblemError("invalid-header", f"Cancel-After: {text!r} is no duration; write 30s, 5m, 2h or 1d")
+    return datetime.now(UTC) + timedelta(seconds=int(match[1]) * _UNIT_S[match[2]])
+
+
+def idempotency_key(headers: Headers) -> str | None:
+    """Raises ProblemError."""
+    key = headers.get("idempotency-key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise ProblemError("invalid-header", "Idempotency-Key: 1 to 255 visible ASCII characters, such as a UUID")
+    return key
+
+
+def known_order(headers: Headers) -> int:
+    """`Last-Event-ID`: the order that the client has seen; below every order without it. Raises ProblemError."""
+    text = headers.get("last-event-id", "").strip()
+    if not text:
+        return -1
+    if not text.isdecimal() or len(text) > 16:
+        raise ProblemError("invalid-header", f"Last-Event-ID: {text!r} is not an id of this stream")
+    return int(text)

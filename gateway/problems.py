@@ -1,0 +1,128 @@
+"""From errors to problem documents: the one place where business errors meet HTTP."""
+
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, Response
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from gateway.pages import page
+from messaging.publisher import PublishFailed
+from schemas.kinds import UnknownKind
+from schemas.problems import MEDIA_TYPE, PROBLEM_TYPES, InvalidField, Problem
+from storage.blobs import BlobUnavailable
+from storage.database import StoreUnavailable
+from telemetry import metrics
+
+log = structlog.get_logger()
+
+_AWAY_S = 2  # what Retry-After says while a part is away: reconnection tries every second
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(
+        self,
+        slug: str,
+        detail: str,
+        *,
+        errors: list[InvalidField] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.type, self.detail, self.errors, self.headers = PROBLEM_TYPES[slug], detail, errors, headers or {}
+
+
+def invalid_parameters(error: ValidationError, at: str = "") -> ProblemError:
+    """All invalid fields at once, as JSON Pointers below `at`."""
+    fields = [InvalidField(pointer=at + pointer(item["loc"]), detail=item["msg"]) for item in error.errors()]
+    names = ", ".join(field.pointer or "the body" for field in fields[:3])
+    return ProblemError("invalid-parameters", f"{len(fields)} invalid: {names}", errors=fields)
+
+
+def pointer(location: Iterable[str | int]) -> str:
+    """RFC 6901."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def response(request: Request, error: ProblemError) -> Response:
+    metrics.JOBS_REFUSED.labels(error.type.slug).inc()
+    problem = Problem(
+        type=error.type.path,
+        title=error.type.title,
+        status=error.type.status or 500,
+        detail=error.detail,
+        instance=request.scope.get("millrace.request_id"),
+        errors=error.errors,
+    )
+    body = problem.model_dump_json(exclude_none=True)
+    return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=error.headers)
+
+
+def install(app: FastAPI) -> None:
+    """Map every error of the rooms below to its problem type, and serve the pages behind the types."""
+
+    def mapped(to_problem: Any) -> Any:
+        async def handle(request: Request, error: Exception) -> Response:
+            return response(request, to_problem(error))
+
+        return handle
+
+    away = {"Retry-After": str(_AWAY_S)}
+    app.add_exception_handler(ProblemError, mapped(lambda error: error))
+    app.add_exception_handler(
+        PublishFailed, mapped(lambda error: ProblemError("broker-unavailable", str(error), headers=away))
+    )
+    for error_type in (StoreUnavailable, BlobUnavailable):
+        app.add_exception_handler(
+            error_type, mapped(lambda error: ProblemError("store-unavailable", str(error), headers=away))
+        )
+    app.add_exception_handler(UnknownKind, mapped(_unknown_kind))
+    app.add_exception_handler(RequestValidationError, mapped(_invalid_query))
+    app.add_exception_handler(HTTPException, mapped(_http_error))
+    app.add_exception_handler(Exception, mapped(_internal_error))
+    app.add_api_route("/problems", _index, response_class=HTMLResponse, include_in_schema=False)
+    app.add_api_route("/problems/{slug}", _page, response_class=HTMLResponse, include_in_schema=False)
+
+
+def _unknown_kind(error: UnknownKind) -> ProblemError:
+    field = InvalidField(pointer="/kind", detail=str(error))
+    return ProblemError("invalid-parameters", str(error), errors=[field])
+
+
+def _invalid_query(error: RequestValidationError) -> ProblemError:
+    errors = [InvalidField(pointer=str(item["loc"][-1]), detail=item["msg"]) for item in error.errors()]
+    return ProblemError("invalid-query", "; ".join(f"{e.pointer}: {e.detail}" for e in errors), errors=errors)
+
+
+def _http_error(error: HTTPException) -> ProblemError:
+    slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "internal-error")
+    return ProblemError(slug, str(error.detail), headers=dict(error.headers or {}))
+
+
+def _internal_error(error: Exception) -> ProblemError:
+    log.error("request_failed", exc_info=error)
+    return ProblemError("internal-error", type(error).__name__)
+
+
+async def _index() -> HTMLResponse:
+    rows = "".join(
+        f"<tr><td><a href='{escape(p.path)}'>{escape(p.slug)}</a><td>{p.status or 'job'}<td>{escape(p.title)}"
+        for p in PROBLEM_TYPES.values()
+    )
+    return HTMLResponse(page("Problem types", f"<table><tr><th>Type<th>Status<th>Meaning{rows}</table>"))
+
+
+async def _page(slug: str) -> HTMLResponse:
+    problem = PROBLEM_TYPES.get(slug)
+    if problem is None:
+        raise ProblemError("not-found", f"there is no problem type {slug!r}")
+    where = f"HTTP status {problem.status}" if problem.status else "Stands in a job's <code>error</code>"
+    body = f"<p>{where}</p><h2>What to do</h2><p>{escape(problem.remedy)}</p><p><a href='/problems'>All types</a></p>"
+    return HTMLResponse(page(problem.title, body))

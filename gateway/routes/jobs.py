@@ -1,0 +1,122 @@
+"""Jobs: submit, list, poll, stream."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from gateway import cursors, preferences
+from gateway.dependencies import Parts, PartsDependency, Principal
+from gateway.openapi import PROBLEM_RESPONSES, job_request_body
+from gateway.problems import ProblemError
+from gateway.view import Snapshot, summary
+from schemas.kinds import kinds
+from schemas.lifecycle import JobState
+from schemas.resources import Job, JobPage, KindDescription
+from storage import jobs
+from storage.jobs import JobFilter
+
+router = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEM_RESPONSES)
+
+KEEP_ALIVE_S = 15.0
+
+
+@router.post("/jobs", status_code=202, response_model=Job, openapi_extra=job_request_body())
+async def submit(request: Request, principal: Principal, parts: PartsDependency) -> Response:
+    """Submit a job of any kind. Answered once the broker has it on disk; `Prefer: wait=N` answers when it ended."""
+    return await parts.submission.from_body(request, principal)
+
+
+@router.get("/kinds", response_model=list[KindDescription])
+async def list_kinds(_principal: Principal) -> list[KindDescription]:
+    """What can be submitted, with the JSON Schema of parameters and results."""
+    return [
+        KindDescription(
+            kind=kind.name,
+            summary=kind.summary,
+            max_attempts=kind.max_attempts,
+            params_schema=kind.command.model_json_schema(),
+            result_schema=kind.result.model_json_schema(),
+        )
+        for kind in kinds().values()
+    ]
+
+
+@router.get("/jobs", response_model=JobPage)
+async def list_jobs(
+    _principal: Principal,
+    parts: PartsDependency,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: str | None = None,
+    status: JobState | None = None,
+    kind: str | None = None,
+    created_after: datetime | None = None,
+) -> Response:
+    """Jobs, newest first. Pages are stable while jobs are added."""
+    filters = {"status": status, "kind": kind, "created_after": created_after and created_after.isoformat()}
+    name = urlencode({key: value for key, value in filters.items() if value is not None})
+    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
+    wanted = JobFilter(status=status, kind=kind, created_after=created_after)
+    found = await jobs.page(wanted, limit + 1, after)
+    following = None
+    if len(found) > limit:
+        last = found[limit - 1]
+        token = cursors.encode(parts.keys.cursor_secret, name, last.created_at, last.id)
+        following = "/v1/jobs?" + "&".join(filter(None, [name, urlencode({"limit": limit, "cursor": token})]))
+    page = JobPage(items=[summary(document) for document in found[:limit]], next=following)
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+@router.get("/jobs/{job_id}", response_model=Job)
+async def get_job(job_id: str, request: Request, _principal: Principal, parts: PartsDependency) -> Response:
+    """One job. `If-None-Match` with its `ETag` answers 304; `Prefer: wait=N` answers when it ended."""
+    wait_s = preferences.wait_s(request.headers, parts.settings.max_wait_s)
+    headers = {"Preference-Applied": f"wait={wait_s:g}"} if wait_s else {}
+    found = await _find(parts, job_id)
+    if wait_s and not found.terminal:
+        async with parts.feed.listening(job_id) as changed:
+            changed.set()  # it may have ended between the look above and the listening
+            found = await parts.view.wait(job_id, changed, wait_s) or found
+    headers["ETag"] = found.etag
+    if found.etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    job = await parts.view.resource(found)
+    return Response(job.model_dump_json(), media_type="application/json", headers=headers)
+
+
+@router.get(
+    "/jobs/{job_id}/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}}
+)
+async def stream(job_id: str, request: Request, _principal: Principal, parts: PartsDependency) -> Response:
+    """The job's life as server-sent events, named after its status, each with the whole job as data.
+
+    Ids grow with the job; `Last-Event-ID` resumes behind the one that the client saw last, without loss or repeat.
+    The stream ends with the terminal event.
+    """
+    after = preferences.known_order(request.headers)
+    await _find(parts, job_id)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_events(parts, job_id, after), media_type="text/event-stream", headers=headers)
+
+
+async def _events(parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:
+    async for snapshot in parts.view.follow(job_id, after, KEEP_ALIVE_S):
+        if snapshot is None:
+            yield ": keep-alive\n\n"
+            continue
+        job = await parts.view.resource(snapshot)
+        yield f"id: {snapshot.order}\nevent: {job.status}\ndata: {job.model_dump_json()}\n\n"
+
+
+async def _find(parts: Parts, job_id: str) -> Snapshot:
+    found = await parts.view.find_new(job_id) if _plausible(job_id) else None
+    if found is None:
+        raise ProblemError("not-found", f"there is no job {job_id!r}")
+    return found
+
+
+def _plausible(job_id: str) -> bool:
+    return len(job_id) == 32 and all(character in "0123456789abcdef" for character in job_id)

@@ -1,0 +1,144 @@
+"""From a request to an accepted job: validate, publish once, answer."""
+
+import asyncio
+import hashlib
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from gateway import preferences
+from gateway.problems import ProblemError, invalid_parameters
+from gateway.view import JobView, Snapshot, fresh
+from producers.jobs import command_envelope, job_id_for, new_job_id
+from producers.outbox import Outbox
+from schemas.contract import Contract
+from schemas.envelope import Envelope
+from schemas.kinds import AnyKind, kind_named
+from schemas.resources import Job, JobRequest
+from storage.feed import FeedReader
+from telemetry import metrics
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A job as asked for: what it is, and how the answer shall be."""
+
+    kind: AnyKind
+    params: Contract
+    envelope: Envelope
+    wait_s: float
+
+
+class Submission:
+    def __init__(self, outbox: Outbox, feed: FeedReader, view: JobView, source: str, max_wait_s: float) -> None:
+        self._outbox, self._feed, self._view = outbox, feed, view
+        self._source, self._max_wait_s = source, max_wait_s
+        self.pace: dict[str, float] = {}
+        """Seconds from submission to end per kind, kept fresh by the composition root."""
+
+    async def from_body(self, request: Request, principal: str) -> Response:
+        """`{"kind": ..., "params": {...}}`. Raises ProblemError, UnknownKind, PublishFailed, StoreUnavailable."""
+        try:
+            asked = JobRequest.model_validate(await _json_body(request))
+        except ValidationError as error:
+            raise invalid_parameters(error) from None
+        return await self._submit(request, principal, kind_named(asked.kind), asked.params, at="/params")
+
+    async def of_kind(self, request: Request, principal: str, kind: AnyKind) -> Response:
+        """A sugar route: the body is the parameters."""
+        return await self._submit(request, principal, kind, await _json_body(request), at="")
+
+    async def _submit(self, request: Request, principal: str, kind: AnyKind, params: Any, at: str) -> Response:
+        try:
+            command: Contract = kind.command.model_validate(params)
+        except ValidationError as error:
+            raise invalid_parameters(error, at) from None
+        asked = self._asked(request, principal, kind, command)
+        async with AsyncExitStack() as stack:
+            # Listen before publishing, so that an outcome within the first millisecond still wakes us.
+            changed = None
+            if asked.wait_s:
+                changed = await stack.enter_async_context(self._feed.listening(asked.envelope.job_id))
+            replayed = await self._replayed(asked)
+            if replayed is None:
+                await self._outbox.request(asked.envelope, asked.params)
+                metrics.JOBS_ACCEPTED.labels(kind.name).inc()
+            return await self._answer(asked, replayed, changed)
+
+    def _asked(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> _Request:
+        headers = request.headers
+        key = preferences.idempotency_key(headers)
+        route = f"{request.method} {request.scope['route'].path}"
+        envelope = command_envelope(
+            kind,
+            job_id=new_job_id() if key is None else job_id_for(principal, route, key),
+            principal=principal,
+            source=self._source,
+            traceparent=request.scope["millrace.traceparent"],
+            correlation_id=request.scope["millrace.request_id"],
+            idempotency_key=key,
+            deadline=preferences.deadline(headers),
+        )
+        return _Request(kind, params, envelope, preferences.wait_s(headers, self._max_wait_s))
+
+    async def _replayed(self, asked: _Request) -> Snapshot | None:
+        """The job of an earlier request with this idempotency key, when there is one.
+
+        A request that was noted but is unknown to the store is published again: either its first publish failed, or
+        the ledger has not seen it yet and folds the second one into nothing.
+        """
+        if asked.envelope.idempotency_key is None:
+            return None
+        digest = hashlib.sha256(asked.params.model_dump_json().encode()).hexdigest()
+        noted = await self._feed.reserve(asked.envelope.job_id, f"{asked.kind.name}:{digest}")
+        known = await self._view.find(asked.envelope.job_id)
+        if known is not None and noted is None:
+            noted = f"{known.fields['kind']}:{known.fields.get('params_sha256')}"
+        if noted is not None and noted != f"{asked.kind.name}:{digest}":
+            raise ProblemError(
+                "idempotency-key-reused",
+                f"Idempotency-Key: {asked.envelope.idempotency_key!r} was used with other parameters",
+            )
+        return known
+
+    async def _answer(self, asked: _Request, replayed: Snapshot | None, changed: asyncio.Event | None) -> Response:
+        job_id = asked.envelope.job_id
+        headers = {"Location": f"/v1/jobs/{job_id}"}
+        if replayed is not None:
+            headers["Idempotent-Replayed"] = "true"
+        found = replayed
+        if changed is not None:
+            headers["Preference-Applied"] = f"wait={asked.wait_s:g}"
+            if found is None or not found.terminal:
+                found = await self._view.wait(job_id, changed, asked.wait_s)
+        if found is not None:
+            headers["ETag"] = found.etag
+        job = await self._job(asked, found)
+        if changed is None:
+            headers["Retry-After"] = str(max(1, round(self.pace.get(asked.kind.name, 1))))
+        return Response(
+            job.model_dump_json(),
+            status_code=202 if changed is None else 200,
+            media_type="application/json",
+            headers=headers,
+        )
+
+    async def _job(self, asked: _Request, found: Snapshot | None) -> Job:
+        if found is None:
+            return fresh(asked.envelope, asked.params.model_dump(mode="json"))
+        return await self._view.resource(found)
+
+
+async def _json_body(request: Request) -> Any:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise ProblemError("unsupported-media-type", f"Content-Type: application/json expected, not {media_type!r}")
+    try:
+        return from_json(await request.body())
+    except ValueError as error:
+        raise ProblemError("malformed-json", f"the body: {error}") from None

@@ -1,0 +1,188 @@
+"""A small HTTP client.
+
+with Client("http://127.0.0.1:8000", api_key) as client:
+    job = client.submit("system.probe", {"payload": {"hello": "world"}}, wait=10)
+    print(job.status, job.result)
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import JsonValue, ValidationError
+
+from schemas.lifecycle import JobState
+from schemas.problems import Problem
+from schemas.resources import Job, JobPage, JobSummary
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_SILENCE_S = 60.0  # a live stream carries a comment more often than this
+_MAX_RESUMES = 5
+
+
+class ProblemError(Exception):
+    """The server refused, and said why."""
+
+    def __init__(self, problem: Problem, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{problem.title}: {problem.detail}" if problem.detail else problem.title)
+        self.problem = problem
+        self.status = problem.status
+        self.retry_after_s = retry_after_s
+
+    @classmethod
+    def of(cls, response: httpx.Response) -> "ProblemError":
+        """From a problem document, or from whatever a proxy in between has answered."""
+        try:
+            problem = Problem.model_validate_json(response.content)
+        except ValidationError:
+            title = response.reason_phrase or "unexpected answer"
+            problem = Problem(
+                type="about:blank", title=title, status=response.status_code, detail=response.text[:200]
+            )
+        retry_after = response.headers.get("retry-after", "")
+        return cls(problem, float(retry_after) if retry_after.isdecimal() else None)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a job's stream; `id` is its sequence number."""
+
+    id: str
+    type: str
+    data: Any
+
+
+class Client:
+    """Speaks to one gateway. Raises ProblemError for a refusal, httpx.TransportError when nobody answers."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """URL and key default to MILLRACE_URL and MILLRACE_API_KEY."""
+        url = base_url or os.environ.get("MILLRACE_URL") or DEFAULT_URL
+        key = api_key or os.environ.get("MILLRACE_API_KEY")
+        self._timeout_s = timeout_s
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"X-API-Key": key} if key else {},
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=urlsplit(url).hostname not in _LOOPBACK,  # a proxy cannot reach this machine's own address
+        )
+
+    def submit(
+        self,
+        kind: str,
+        params: Mapping[str, JsonValue],
+        *,
+        idempotency_key: str | None = None,
+        wait: float | None = None,
+    ) -> Job:
+        """Request a job. With `wait`, return when it finished or after so many seconds, whichever is first."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        body = {"kind": kind, "params": dict(params)}
+        return Job.model_validate_json(
+            self._request("POST", "/v1/jobs", wait=wait, headers=headers, json=body).content
+        )
+
+    def get(self, id: str, *, wait: float | None = None) -> Job:
+        """A job as it stands, or with `wait` as it stands when it finished or after so many seconds."""
+        return Job.model_validate_json(self._request("GET", f"/v1/jobs/{id}", wait=wait).content)
+
+    def list(
+        self,
+        *,
+        status: JobState | str | None = None,
+        kind: str | None = None,
+        created_after: datetime | None = None,
+        page_size: int = 100,
+    ) -> Iterator[JobSummary]:
+        """All jobs, newest first; fetches page after page as you go on."""
+        wanted = {"status": status, "kind": kind, "created_after": created_after and created_after.isoformat()}
+        params = {key: str(value) for key, value in wanted.items() if value is not None}
+        url = str(httpx.URL("/v1/jobs", params={**params, "limit": str(page_size)}))
+        while True:
+            page = JobPage.model_validate_json(self._request("GET", url).content)
+            yield from page.items
+            if page.next is None:
+                return
+            url = page.next
+
+    def events(self, id: str, *, last_event_id: str | None = None) -> Iterator[Event]:
+        """The events of a job until its outcome. A broken connection is resumed where it broke."""
+        failures = 0
+        while True:
+            try:
+                for event in self._stream(f"/v1/jobs/{id}/events", last_event_id):
+                    last_event_id, failures = event.id or last_event_id, 0
+                    yield event
+                return
+            except httpx.TransportError:
+                failures += 1
+                if failures > _MAX_RESUMES:
+                    raise
+
+    def _stream(self, path: str, last_event_id: str | None) -> Iterator[Event]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+        timeout = httpx.Timeout(self._timeout_s, read=_SILENCE_S)
+        with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+            if response.is_error:
+                response.read()
+                raise ProblemError.of(response)
+            yield from parse_events(response.iter_lines())
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        wait: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+    ) -> httpx.Response:
+        prefer = {"Prefer": f"wait={wait:g}"} if wait else {}
+        timeout_s = self._timeout_s + (wait or 0)
+        response = self._http.request(
+            method, path, headers={**(headers or {}), **prefer}, json=json, timeout=timeout_s
+        )
+        if not response.is_success:
+            raise ProblemError.of(response)
+        return response
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def parse_events(lines: Iterator[str]) -> Iterator[Event]:
+    """Server-sent events, of which an incomplete last one is dropped, as the standard says."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if not line:
+            if "data" in fields:
+                data = json.loads(fields["data"])
+                yield Event(id=fields.get("id", ""), type=fields.get("event", "message"), data=data)
+            fields = {}
+        elif not line.startswith(":"):
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            fields[name] = f"{fields[name]}\n{value}" if name == "data" and name in fields else value

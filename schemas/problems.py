@@ -1,0 +1,117 @@
+"""Problem types: everything that can be wrong, each with a slug, a page, and what to do about it (RFC 9457)."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    slug: str
+    status: int | None
+    """HTTP status; None for what only happens to a job after it was accepted."""
+    title: str
+    remedy: str
+
+    @property
+    def path(self) -> str:
+        return f"/problems/{self.slug}"
+
+
+class InvalidField(BaseModel):
+    pointer: str
+    """JSON Pointer into the request body, or the name of a header or query parameter."""
+    detail: str
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    type: Annotated[str, Field(examples=["/problems/invalid-parameters"])]
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    """The request id, as it stands in the logs."""
+    errors: list[InvalidField] | None = None
+    """Every invalid field at once."""
+
+
+def _types(*types: ProblemType) -> dict[str, ProblemType]:
+    return {problem.slug: problem for problem in types}
+
+
+PROBLEM_TYPES = _types(
+    ProblemType("invalid-parameters", 422, "The request does not fit its contract", "`errors` names every field."),
+    ProblemType("malformed-json", 422, "The body is not JSON in UTF-8", "Send a JSON object, encoded in UTF-8."),
+    ProblemType(
+        "idempotency-key-reused",
+        422,
+        "This idempotency key belongs to another request",
+        "Repeat the first request unchanged, or choose a new key.",
+    ),
+    ProblemType("invalid-header", 400, "A header cannot be understood", "`detail` names it and gives an example."),
+    ProblemType("invalid-query", 400, "A query parameter cannot be understood", "`errors` names it."),
+    ProblemType(
+        "unauthenticated",
+        401,
+        "No valid API key",
+        "Send the key as `X-API-Key` or `Authorization: Bearer`. `millrace status` shows the key of a local stack.",
+    ),
+    ProblemType("not-found", 404, "There is no such thing", "Check the path and the id."),
+    ProblemType("method-not-allowed", 405, "The resource does not do that", "`Allow` lists what it does."),
+    ProblemType(
+        "payload-too-large", 413, "The body is larger than this gateway takes", "Split the work into several jobs."
+    ),
+    ProblemType("unsupported-media-type", 415, "The body is not JSON", "Send `Content-Type: application/json`."),
+    ProblemType(
+        "broker-unavailable",
+        503,
+        "The job was not accepted: the broker is away",
+        "Try again after `Retry-After` seconds, with the same `Idempotency-Key` if you sent one.",
+    ),
+    ProblemType("store-unavailable", 503, "The store is away", "Try again after `Retry-After` seconds."),
+    ProblemType("internal-error", 500, "The gateway failed", "Report the request id in `instance`."),
+    ProblemType("invalid-input", None, "The input cannot be used", "`detail` names the field and the fix."),
+    ProblemType("attempt-failed", None, "The attempt failed", "The job is tried again by itself."),
+    ProblemType("retry-later", None, "Something is in the way", "The job is tried again by itself."),
+    ProblemType(
+        "attempts-exhausted",
+        None,
+        "Every attempt failed",
+        "The job lies in the dead letters; an operator can replay it.",
+    ),
+    ProblemType(
+        "undecodable-message",
+        None,
+        "The message fits no contract",
+        "It lies in the dead letters with its original bytes.",
+    ),
+    ProblemType(
+        "worker-killed",
+        None,
+        "Every worker that took it died",
+        "It lies in the dead letters. Look at the workers' memory limits first.",
+    ),
+    ProblemType(
+        "deadline-missed", None, "The deadline passed before the job started", "Allow more time in `Cancel-After`."
+    ),
+    ProblemType(
+        "model-not-allowed",
+        None,
+        "This model is not on the allow-list",
+        "Ask the operator, or use the default model.",
+    ),
+    ProblemType("model-not-found", None, "There is no such model", "Check the name; a hub id needs a network."),
+    ProblemType(
+        "model-unsupported",
+        None,
+        "This model cannot be loaded",
+        "Only safetensors weights are loaded, and no code that comes with a model.",
+    ),
+)
