@@ -11,7 +11,7 @@ from contextlib import nullcontext
 
 from benchmarks import contenders, report
 from benchmarks.load import closed_loop
-from benchmarks.runner import Entrant, Round, Sample, parse, take
+from benchmarks.runner import WARM_UP, Entrant, Round, Sample, parse, take
 from benchmarks.stack import Stack
 
 CONNECTIONS = 32
@@ -23,7 +23,7 @@ POLL_S = 0.05
 
 
 async def measure(turn: Round, requests: int) -> Sample:
-    requests = min(requests, WARM_UP_REQUESTS) if turn.number < 0 else requests
+    requests = min(requests, WARM_UP_REQUESTS) if turn.number == WARM_UP else requests
     await turn.client.connect(CONNECTIONS)
     accepted: list[tuple[str, int]] = []
 

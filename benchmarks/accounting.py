@@ -10,6 +10,9 @@ import psutil
 
 from benchmarks.contenders import Processes
 
+NOISY_CORES = 0.2
+"""A turn with more than this many cores busy elsewhere is taken again."""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -65,11 +68,11 @@ def _peak_mib(process: psutil.Process) -> float:
     return int(lines[0].split()[1]) / 1024 if lines else 0.0
 
 
-async def quiet(limit_cores: float = 0.3, patience_s: float = 10.0) -> None:
-    """Wait for a second with little else running on the machine, but not for ever: the noise is reported."""
+async def quiet(patience_s: float) -> None:
+    """Wait until little else runs on the machine, but not for ever."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         busy = _machine_busy_s()
         await asyncio.sleep(0.5)
-        if (_machine_busy_s() - busy) / 0.5 <= limit_cores:
+        if (_machine_busy_s() - busy) / 0.5 <= NOISY_CORES:
             return

@@ -10,7 +10,6 @@ import heapq
 import itertools
 import os
 import time
-from types import TracebackType
 from typing import Self
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -42,9 +41,7 @@ class Clock:
         asyncio.get_running_loop().add_reader(self._timer, self._wake)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         asyncio.get_running_loop().remove_reader(self._timer)
         os.close(self._timer)
 
@@ -53,7 +50,8 @@ class Clock:
 
     async def sleep_until(self, due: float) -> None:
         if due <= time.perf_counter():
-            return await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleeping, (due, next(self._order), future))
         if self._sleeping[0][2] is future:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from benchmarks import contenders, report
 from benchmarks.load import Client, closed_loop
-from benchmarks.runner import Entrant, Round, Sample, parse, take
+from benchmarks.runner import WARM_UP, Entrant, Round, Sample, parse, take
 from benchmarks.stack import Stack
 
 CONNECTIONS = 32
@@ -51,7 +51,7 @@ class Batch:
 
 
 async def measure(turn: Round, jobs: int) -> Sample:
-    jobs = min(jobs, WARM_UP_JOBS) if turn.number < 0 else jobs
+    jobs = min(jobs, WARM_UP_JOBS) if turn.number == WARM_UP else jobs
     await turn.client.connect(CONNECTIONS)
     batch = Batch(turn.client, [""] * jobs)
     meter = turn.start_meter()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.accounting import NOISY_CORES
 from benchmarks.environment import REQUIREMENTS, ROOT
 from benchmarks.runner import Entrant, Options, Sample
 
@@ -32,7 +33,6 @@ ROLES = (
 )
 UNSHARED = frozenset(ROLES) - {"client", "others"}
 """The roles that are a contender's bill; the load generator and the contenders at rest are not."""
-NOISY_CORES = 0.2
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

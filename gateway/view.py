@@ -17,8 +17,9 @@ from storage.blobs import BlobStore
 from storage.documents import JobDocument
 from storage.feed import FeedReader, FeedUnavailable
 
-# How long a job may be unknown after its 202, until the ledger has seen it; and how often to look without Redis.
+# How long a job may be unknown after its 202, until the ledger has seen it.
 _APPEARS_WITHIN_S = 1.0
+# How often to look without having been woken: Redis may be away, or have lost a publish.
 _LOOK_EVERY_S = 0.5
 
 
@@ -68,8 +69,7 @@ class JobView:
             remaining = until - loop.time()
             if remaining <= 0:
                 return await self.find(job_id)
-            if not await _wait(changed, min(remaining, _LOOK_EVERY_S)) and await self._feed_works():
-                continue
+            await _wait(changed, min(remaining, _LOOK_EVERY_S))
             changed.clear()
             found = await self.find(job_id)
             if found is not None and found.terminal:
@@ -100,13 +100,6 @@ class JobView:
             stored = snapshot_of(await jobs.get(job_id))
             history = [stored] if stored else []
         return [snapshot for snapshot in history if snapshot.order > after]
-
-    async def _feed_works(self) -> bool:
-        try:
-            await self._feed.ping()
-        except FeedUnavailable:
-            return False
-        return True
 
     async def resource(self, snapshot: Snapshot) -> Job:
         """The job in full, claim-checked parameters and result fetched. Raises BlobUnavailable, BlobMissing."""
@@ -145,7 +138,7 @@ def fresh(envelope: Envelope, params: dict[str, Any]) -> Job:
         "created_at": envelope.time,
     }
     snapshot = Snapshot(envelope.job_id, position.order, fields)
-    return Job.model_construct(**_common(snapshot), params=params)
+    return Job.model_validate({**_common(snapshot), "params": params})
 
 
 def summary(document: JobDocument) -> JobSummary:

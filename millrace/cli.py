@@ -27,7 +27,8 @@ app = typer.Typer(help="Millrace: jobs for machine learning.", no_args_is_help=T
 topology_app = typer.Typer(help="What exists on the broker.", no_args_is_help=True)
 app.add_typer(topology_app, name="topology")
 
-console = Console(highlight=False, soft_wrap=True)
+# Output that is not for a terminal has no width: a table must not be cut to one.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

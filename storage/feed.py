@@ -90,6 +90,7 @@ class FeedReader:
     def __init__(self, redis: Redis, pubsub: PubSub) -> None:
         self._redis, self._pubsub = redis, pubsub
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._opening = asyncio.Lock()  # two first subscriptions at once would open two connections and lose one
 
     async def entries(self, job_id: str, after: int | None = None) -> list[FeedEntry]:
         """Entries with an order above `after`, oldest first. Raises FeedUnavailable."""
@@ -111,7 +112,7 @@ class FeedReader:
         try:
             if first:
                 with suppress(RedisError, OSError):
-                    await self._pubsub.subscribe(key)
+                    await self._subscribe(key)
             yield changed
         finally:
             self._waiting[key].discard(changed)
@@ -120,12 +121,16 @@ class FeedReader:
                 with suppress(RedisError, OSError):
                     await self._pubsub.unsubscribe(key)
 
+    async def _subscribe(self, key: str) -> None:
+        async with self._opening:
+            await self._pubsub.subscribe(key)
+
     async def wake_waiters(self) -> None:
         """Hand every publish to its waiters, for as long as the gateway runs."""
         while True:
             try:
                 if not self._pubsub.subscribed:
-                    await self._pubsub.subscribe(_KEEP_OPEN)
+                    await self._subscribe(_KEEP_OPEN)
                 message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
             except (RedisError, OSError) as error:
                 log.warning("feed_lost", error=str(error))

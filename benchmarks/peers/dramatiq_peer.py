@@ -21,8 +21,8 @@ def noop(payload: Payload) -> Payload:
     return {"payload": payload}
 
 
-# On the event loop: without confirms a publish is one write to a socket, cheaper than a hop to a thread. In production
-# a broker that blocks its publishers would stop the gateway; here it is the fastest, so the peer gets it.
+# On the event loop: without confirms a publish is one write to a socket, cheaper than a hop to a thread. In
+# production a broker that blocks its publishers would stop the gateway; here it is the fastest, so the peer gets it.
 async def submit(payload: Payload) -> str:
     return str(noop.send(payload).message_id)
 

@@ -43,6 +43,6 @@ def _say(error: BaseException | None) -> None:
 
 _retrying = AsyncRetrying(
     retry=retry_if_exception_type(_PASSING),
-    wait=wait_exponential_jitter(initial=0.1, max=5),
+    wait=wait_exponential_jitter(multiplier=0.1, max=5),
     before_sleep=_before_sleep,
 )

@@ -1,11 +1,13 @@
 """The logs of all processes as one: aligned, and coloured where somebody watches."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from millrace.stack.process import tail
 
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # of the ANSI palette, without red, which means failure
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")  # RabbitMQ colours its banner whether or not anybody watches
 _LARGEST = 64 * 1024 * 1024
 
 
@@ -44,7 +46,9 @@ class LogPrinter:
 
     def format(self, name: str, line: str) -> str:
         prefix = f"{name:<{self._width}} |"
-        if self._colour and name in self._names:
+        if not self._colour:
+            return f"{prefix} {_ESCAPES.sub('', line)}"
+        if name in self._names:
             prefix = f"\x1b[{_COLOURS[self._names.index(name) % len(_COLOURS)]}m{prefix}\x1b[0m"
         return f"{prefix} {line}"
 

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from millrace.stack import probes
@@ -90,8 +91,8 @@ class Store(_Server):
 class RabbitMQ(Unit):
     """A RabbitMQ node with a name, ports and data of its own.
 
-    RabbitMQ refuses to start without epmd, and the one that it starts by itself is a daemon that outlives the node and
-    listens on all interfaces. So the node gets an epmd of its own, in the foreground and on the loopback interface.
+    RabbitMQ refuses to start without epmd, and the one that it starts by itself is a daemon that outlives the node,
+    on all interfaces. So the node gets an epmd of its own, in the foreground and on the loopback interface.
     """
 
     start_timeout_s = 90.0
@@ -176,13 +177,13 @@ def _configure_rabbitmq(directory: Path, port: int, management_url: str | None) 
     (directory / "enabled_plugins").write_text("[rabbitmq_management].\n" if management_url else "[].\n")
 
 
-def rabbitmq_server() -> str:
+def rabbitmq_server(scripts: Sequence[str] = _RABBITMQ_SCRIPTS, more_paths: Sequence[str] = _RABBITMQ_PATHS) -> str:
     """The program that starts a node. Raises StackError with the command that installs it."""
-    for script in _RABBITMQ_SCRIPTS:
+    for script in scripts:
         if os.access(script, os.X_OK):
             return script
     missing = f"rabbitmq-server is not installed: {_install_command()}, or set RABBITMQ_URL"
-    return _which("rabbitmq-server", missing, *_RABBITMQ_PATHS)
+    return _which("rabbitmq-server", missing, *more_paths)
 
 
 def redis_server() -> str:

@@ -34,14 +34,17 @@ def _plain(unit: UnitRecord, fields: set[str]) -> dict[str, Any]:
 def as_table(record: StackRecord) -> Table:
     """Every URL, and how each process is."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("NAME", "STATE", "PID", "RESTARTS", "URL"):
-        table.add_column(column, justify="right" if column in {"PID", "RESTARTS"} else "left", no_wrap=True)
+    table.add_column("NAME", no_wrap=True, min_width=max(len(unit.name) for unit in record.units))
+    table.add_column("STATE", no_wrap=True, min_width=10)
+    table.add_column("PID", no_wrap=True, min_width=8, justify="right")
+    table.add_column("RESTARTS", no_wrap=True, min_width=8, justify="right")
+    table.add_column("URL", overflow="fold")
     for unit in record.units:
         pid = "external" if unit.external else str(unit.pid or "-")
         url = without_password(unit.url) if unit.external else unit.url
         table.add_row(unit.name, _coloured(unit.state), pid, str(unit.restarts), url)
         if unit.management_url:
-            table.add_row("", "", "", "", f"{unit.management_url}  (guest / guest)")
+            table.add_row("", "", "", "", unit.management_url)
     return table
 
 
