@@ -105,6 +105,8 @@ def ratios(
 
 def spread(values: Sequence[float], digits: int) -> str:
     least, middle, most = min(values), statistics.median(values), max(values)
+    if len(values) == 1:
+        return f"{middle:,.{digits}f}"
     return f"{middle:,.{digits}f} ({least:,.{digits}f}-{most:,.{digits}f})"
 
 

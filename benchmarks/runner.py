@@ -148,8 +148,8 @@ class Ring:
             # Another one starts each round, so that no one always follows the same.
             start = number % len(self._entrants)
             for cell in cells:
-                for entrant in [*self._entrants[start:], *self._entrants[:start]]:
-                    samples.append(await self._calm_turn(entrant, number, cell))
+                order = [*self._entrants[start:], *self._entrants[:start]]
+                samples.extend([await self._calm_turn(entrant, number, cell) for entrant in order])
         return samples
 
     async def _calm_turn(self, entrant: Entrant, number: int, cell: str) -> Sample:

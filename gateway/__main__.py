@@ -24,6 +24,7 @@ def main() -> int:
             http="httptools",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=settings.shutdown_s,
             server_header=False,
             date_header=False,

@@ -48,9 +48,14 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
     # FastAPI's documentation page from files of our own: the stock one loads its scripts from a CDN.
     app = FastAPIOffline(
-        title="Millrace", version=version("millrace"), description=_DESCRIPTION, lifespan=lifespan, redoc_url=None
+        title="Millrace",
+        version=version("millrace"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        max_body_size=settings.max_body_bytes,
     )
-    for router in (jobs.router, inference.router, health.router, asyncapi.router):
+    for router in (jobs.hot, jobs.router, inference.router, health.router, asyncapi.router):
         app.include_router(router)
     problems.install(app)
     _document(app)
@@ -69,7 +74,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 "X-Request-ID",
             ],
         )
-    app.add_middleware(Front, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Front)
     return app
 
 

@@ -1,4 +1,4 @@
-"""What every request passes, as plain ASGI: ids, size limit, the `/api` prefix, log line, metrics."""
+"""What every request passes, as plain ASGI: ids, the `/api` prefix, log line, metrics."""
 
 import re
 import time
@@ -6,10 +6,8 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.problems import ProblemError, response
 from telemetry import metrics, trace
 
 log = structlog.get_logger()
@@ -18,8 +16,8 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class Front:
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
-        self._app, self._max_body_bytes = app, max_body_bytes
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,7 +48,7 @@ class Front:
             await send(message)
 
         try:
-            await self._limited(scope, receive, send_with_ids)
+            await self._app(scope, receive, send_with_ids)
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "unmatched")
@@ -58,22 +56,3 @@ class Front:
             log.info(
                 "request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1)
             )
-
-    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a body past the limit before the rest of it is read."""
-        too_large = ProblemError("payload-too-large", f"the body may have at most {self._max_body_bytes} bytes")
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._max_body_bytes:
-            await response(Request(scope), too_large)(scope, receive, send)
-            return
-        taken = 0
-
-        async def receive_limited() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._max_body_bytes:
-                raise too_large
-            return message
-
-        await self._app(scope, receive_limited, send)

@@ -101,8 +101,13 @@ def _invalid_query(error: RequestValidationError) -> ProblemError:
     return ProblemError("invalid-query", "; ".join(f"{e.pointer}: {e.detail}" for e in errors), errors=errors)
 
 
+_SLUG_OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "payload-too-large"}
+
+
 def _http_error(error: HTTPException) -> ProblemError:
-    slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "internal-error")
+    slug = {404: "not-found", 405: "method-not-allowed", 413: "payload-too-large"}.get(
+        error.status_code, "internal-error"
+    )
     return ProblemError(slug, str(error.detail), headers=dict(error.headers or {}))
 
 

@@ -73,7 +73,7 @@ def _message(contract: type[Contract], schemas: dict[str, Any]) -> dict[str, Any
     return {
         "name": contract.contract_name,
         "title": contract.__name__,
-        "summary": (contract.__doc__ or "").strip().splitlines()[0],
+        "summary": contract.summary(),
         "contentType": "application/json",
         "headers": {"$ref": "#/components/schemas/Envelope"},
         "payload": {"$ref": f"#/components/schemas/{contract.__name__}"},

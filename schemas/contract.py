@@ -38,6 +38,8 @@ class Contract(BaseModel):
             raise TypeError(f"{cls.__name__}: version must be {expected} to follow {supersedes}, not {version}")
         if supersedes is not None and "upcast" not in cls.__dict__:
             raise TypeError(f"{cls.__name__} supersedes {supersedes.__name__} and must define upcast()")
+        if not cls.__dict__.get("__doc__"):
+            raise TypeError(f"{cls.__name__} needs a docstring: its first line is the summary in every document")
         cls.contract_name = name
         cls.version = version
         cls.supersedes = supersedes
@@ -47,6 +49,11 @@ class Contract(BaseModel):
     def upcast(cls, old: Any) -> Self:
         """Lift an instance of `supersedes` to this version."""
         raise NotImplementedError(f"{cls.__name__} is a first version")
+
+    @classmethod
+    def summary(cls) -> str:
+        """The first line of the docstring."""
+        return (cls.__doc__ or "").strip().splitlines()[0]
 
     @classmethod
     def lineage(cls) -> list[type["Contract"]]:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import schemas.jobs
 from schemas.contract import Contract
+from schemas.lifecycle import LIFECYCLE_EVENTS
 
 P = TypeVar("P", bound=Contract)
 R = TypeVar("R", bound=Contract)
@@ -31,7 +32,7 @@ class JobKind(Generic[P, R]):
 
     @property
     def summary(self) -> str:
-        return (self.command.__doc__ or "").strip().splitlines()[0]
+        return self.command.summary()
 
 
 AnyKind = JobKind[Any, Any]
@@ -67,3 +68,9 @@ def kind_named(name: str) -> AnyKind:
         return kinds()[name]
     except KeyError:
         raise UnknownKind(name) from None
+
+
+def contracts() -> list[type[Contract]]:
+    """Every version of every contract that travels or is stored: commands, results and lifecycle events."""
+    newest = [contract for kind in kinds().values() for contract in (kind.command, kind.result)]
+    return [version for contract in (*newest, *LIFECYCLE_EVENTS) for version in contract.lineage()]

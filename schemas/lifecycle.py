@@ -112,6 +112,8 @@ class Outcome(LifecycleEvent):
 
 
 class JobSucceeded(Outcome, name="job.succeeded"):
+    """The handler returned a result."""
+
     fact: ClassVar[str] = "succeeded"
     state: ClassVar[JobState] = JobState.SUCCEEDED
     result: dict[str, JsonValue]

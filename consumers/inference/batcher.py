@@ -124,12 +124,14 @@ class Batcher:
 
     async def _forward(self, batch: list[_Input]) -> None:
         ids = [item.ids for item in batch]
-        started = self._clock()
-        done = await asyncio.get_running_loop().run_in_executor(
-            self._executor, forward_isolating, self._encoder.forward, ids
-        )
-        self._settle(batch, done.outcomes, self._clock() - started)
+        done, run_s = await asyncio.get_running_loop().run_in_executor(self._executor, self._compute, ids)
+        self._settle(batch, done.outcomes, run_s)
         self._learn(sum(map(len, ids)), done)
+
+    def _compute(self, ids: list[TokenIds]) -> tuple[Isolated, float]:
+        """Timed in the thread: another model's batch may have to end first, and that is waiting."""
+        started = self._clock()
+        return forward_isolating(self._encoder.forward, ids), self._clock() - started
 
     def _settle(self, batch: list[_Input], outcomes: list[Outcome], run_s: float) -> None:
         for request in {item.request for item in batch}:

@@ -60,6 +60,8 @@ def forward_isolating(forward: Callable[[Sequence[TokenIds]], Forwarded], batch:
     """One outcome per input. A batch that raises is halved until what fails stands alone."""
     try:
         done = forward(batch)
+        if len(done.vectors) != len(batch):
+            raise ValueError(f"{len(batch)} inputs gave {len(done.vectors)} vectors")
     except Exception as error:  # noqa: BLE001  whatever one input provokes must not reach the others' jobs
         if len(batch) == 1:
             return Isolated([error], 0)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from consumers.inference.refusals import unsupported
 from consumers.inference.sources import ModelSource
 
@@ -15,6 +17,14 @@ _POOLINGS: dict[str, Pooling] = {
     "pooling_mode_max_tokens": "max",
 }
 _CHAINS = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
+
+
+class _Module(BaseModel):
+    type: str
+    path: str = ""
+
+
+_MODULES = TypeAdapter(list[_Module])
 
 
 @dataclass(frozen=True)
@@ -36,19 +46,40 @@ class Layout:
 
 def read_layout(source: ModelSource) -> Layout:
     """Raises Reject (`model-unsupported`) for modules, poolings and file formats that we cannot run."""
-    modules = _read_json(source, source.path / "modules.json") or []
-    chain = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
-    if modules and chain not in _CHAINS:
-        raise unsupported(source.name, f"is made of {' > '.join(chain)}; we run Transformer > Pooling [> Normalize]")
-    path = source.path / (modules[0].get("path", "") if modules else "")
+    modules = _modules(source)
+    path = _inside(source, modules[0].path if modules else "")
     limits = _read_json(source, path / "sentence_bert_config.json") or {}
     return Layout(
         path=path,
         weights=_weights(source, path),
-        pooling=_pooling(source, source.path / modules[1]["path"]) if modules else "mean",
-        normalize="Normalize" in chain,
+        pooling=_pooling(source, _inside(source, modules[1].path)) if modules else "mean",
+        normalize=len(modules) == len(_CHAINS[1]),
         max_tokens=limits.get("max_seq_length"),
     )
+
+
+def _modules(source: ModelSource) -> list[_Module]:
+    """The steps of a sentence-transformers model; none for a plain checkpoint."""
+    listed = _read_json(source, source.path / "modules.json")
+    if listed is None:
+        return []
+    try:
+        modules = _MODULES.validate_python(listed)
+    except ValidationError as error:
+        what = error.errors()[0]["msg"]
+        raise unsupported(source.name, f"has a modules.json of an unknown shape: {what}") from error
+    chain = [module.type.rpartition(".")[2] for module in modules]
+    if chain not in _CHAINS:
+        raise unsupported(source.name, f"is made of {' > '.join(chain)}; we run Transformer > Pooling [> Normalize]")
+    return modules
+
+
+def _inside(source: ModelSource, path: str) -> Path:
+    """A module's directory, which must not be outside its model's."""
+    found = source.path / path
+    if not found.resolve().is_relative_to(source.path.resolve()):
+        raise unsupported(source.name, f"has a modules.json that points to {path!r}, outside the model's directory")
+    return found
 
 
 def _pooling(source: ModelSource, path: Path) -> Pooling:

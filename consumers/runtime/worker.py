@@ -52,8 +52,7 @@ class Worker:
         self.in_flight += 1
         self._idle.clear()
         try:
-            with structlog.contextvars.bound_contextvars(queue=self._queue):
-                await self._settle(delivery)
+            await self._settle(delivery)
         finally:
             self.in_flight -= 1
             if not self.in_flight:
@@ -64,8 +63,9 @@ class Worker:
             envelope = read_envelope(delivery.headers)
             if envelope.kind != self.kind:
                 raise Undecodable(f"a command of kind {envelope.kind!r} is no work for {self._queue}")
-            with structlog.contextvars.bound_contextvars(**_log_ids(envelope)):
-                await self._attempt(delivery, envelope)
+            # The broker's client runs each delivery in a task of its own, so the binding ends with it.
+            structlog.contextvars.bind_contextvars(**_log_ids(envelope))
+            await self._attempt(delivery, envelope)
         except Undecodable as error:
             await self._bury(delivery, Bury(forensics(error, Reason.UNDECODABLE, self._queue)))
         await delivery.ack()
@@ -144,7 +144,7 @@ class Worker:
         metrics.RETRIES.labels(self.kind).inc()
 
     async def _bury(self, delivery: Delivery, bury: Bury) -> None:
-        log.error("dead_letter", reason=bury.forensics.reason, error=bury.forensics.error_detail)
+        log.error("dead_letter", queue=self._queue, reason=bury.forensics.reason, error=bury.forensics.error_detail)
         await until_done(self._outbox.bury, delivery.headers, delivery.body, bury.forensics, delivery.routing_key)
         metrics.DEAD_LETTERS.labels(self._queue, bury.forensics.reason).inc()
 

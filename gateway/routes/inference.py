@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from gateway.dependencies import PartsDependency, Principal
+from gateway.dependencies import HotRoute, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES, params_body
 from gateway.problems import ProblemError
 from schemas.kinds import kinds
 from schemas.resources import Job
 
-router = APIRouter(prefix="/v1/inference", tags=["inference"], responses=PROBLEM_RESPONSES)
+router = APIRouter(prefix="/v1/inference", tags=["inference"], responses=PROBLEM_RESPONSES, route_class=HotRoute)
 
 _TASKS = {name.removeprefix("text."): kind for name, kind in kinds().items() if name.startswith("text.")}
 

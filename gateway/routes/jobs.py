@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from gateway import cursors, preferences
-from gateway.dependencies import Parts, PartsDependency, Principal
+from gateway.dependencies import HotRoute, Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES, job_request_body
 from gateway.problems import ProblemError
 from gateway.view import Snapshot, summary
@@ -20,11 +20,12 @@ from storage import jobs
 from storage.jobs import JobFilter
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEM_RESPONSES)
+hot = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEM_RESPONSES, route_class=HotRoute)
 
 KEEP_ALIVE_S = 15.0
 
 
-@router.post("/jobs", status_code=202, response_model=Job, openapi_extra=job_request_body())
+@hot.post("/jobs", status_code=202, response_model=Job, openapi_extra=job_request_body())
 async def submit(request: Request, principal: Principal, parts: PartsDependency) -> Response:
     """Submit a job of any kind. Answered once the broker has it on disk; `Prefer: wait=N` answers when it ended."""
     return await parts.submission.from_body(request, principal)
@@ -70,8 +71,13 @@ async def list_jobs(
     return Response(page.model_dump_json(), media_type="application/json")
 
 
-@router.get("/jobs/{job_id}", response_model=Job)
-async def get_job(job_id: str, request: Request, _principal: Principal, parts: PartsDependency) -> Response:
+@hot.get("/jobs/{job_id}", response_model=Job)
+async def get_job(
+    job_id: str,
+    request: Request,
+    principal: Principal,  # noqa: ARG001  # HotRoute passes it by name
+    parts: PartsDependency,
+) -> Response:
     """One job. `If-None-Match` with its `ETag` answers 304; `Prefer: wait=N` answers when it ended."""
     wait_s = preferences.wait_s(request.headers, parts.settings.max_wait_s)
     headers = {"Preference-Applied": f"wait={wait_s:g}"} if wait_s else {}

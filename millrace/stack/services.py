@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from millrace.stack import probes
@@ -21,6 +22,7 @@ from millrace.stack.unit import Unit
 
 # Debian's command on PATH insists on root or the rabbitmq user; the script behind it runs as anybody.
 _RABBITMQ_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server",)
+_SETTLE_S = 10.0
 _RABBITMQ_PATHS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 
 
@@ -104,7 +106,7 @@ class RabbitMQ(Unit):
         self.port = port or free_port()
         self.management_url = f"http://{LOOPBACK}:{free_port()}/" if management else None
         self._epmd_port = free_port()
-        directory = directory.absolute()
+        self._directory = directory = directory.absolute()
         _configure_rabbitmq(directory, self.port, self.management_url)
         log = log or directory / "rabbitmq.log"
         self._node = Child("rabbitmq", [server], log=log, env=self._node_environment(directory), cwd=directory)
@@ -131,7 +133,20 @@ class RabbitMQ(Unit):
                 raise StackError("epmd ended while it started", self._epmd.log_tail())
             await asyncio.sleep(0.02)
         if not self._node.running:
+            self.require_free_port()
             self._node.start()
+
+    async def settle(self) -> None:
+        """Return when every queue is on disk.
+
+        RabbitMQ saves its register of quorum queues a second after the last change. A queue that was declared later
+        than that before a crash never finds a leader again: reads and consumers hang until it is deleted (3.10.8, and
+        rabbitmq-server#15725).
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                while not all(map(_is_saved, self._directory.glob("mnesia/*/quorum/*/names.dets"))):
+                    await asyncio.sleep(0.05)
 
     def _node_environment(self, directory: Path) -> dict[str, str]:
         """Every file that RabbitMQ would look up elsewhere is named here."""
@@ -159,6 +174,12 @@ class RabbitMQ(Unit):
             "ERL_EPMD_ADDRESS": LOOPBACK,
             "ERL_CRASH_DUMP_SECONDS": "0",
         }
+
+
+def _is_saved(dets_file: Path) -> bool:
+    """Whether a file of Erlang's dets holds what its process has in memory: the header's third word says so."""
+    with dets_file.open("rb") as file:
+        return file.read(12)[8:] == b"\x00\x00\x00\x01"
 
 
 def _configure_rabbitmq(directory: Path, port: int, management_url: str | None) -> None:

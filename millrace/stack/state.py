@@ -77,6 +77,7 @@ def read(home: Path) -> StackRecord | None:
 
 def write(home: Path, record: StackRecord) -> None:
     """Readers see the old state or the new one. It holds the API key: for the owner only."""
+    home.mkdir(parents=True, exist_ok=True)
     draft = state_file(home).with_suffix(".new")
     with open(draft, "w", opener=_private) as file:
         file.write(record.model_dump_json(indent=2))

@@ -114,6 +114,8 @@ class Supervisor:
     async def _start(self) -> bool:
         await self._start_all(self._services)
         await self._run_setup()
+        for member in self._services:
+            await member.unit.settle()
         await self._start_all(self._processes)
         return True
 
@@ -226,7 +228,10 @@ class Supervisor:
             pools=tuple(process for process in processes if process.name != GATEWAY.name),
             services=tuple(member.record() for member in self._services),
         )
-        state.write(self._settings.home, record)
+        try:
+            state.write(self._settings.home, record)
+        except OSError as error:  # a full disk is no reason to leave processes behind
+            self._say(f"cannot write the state file: {error}")
         return record
 
     def _api_key(self) -> str | None:

@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from millrace.stack import probes
 from millrace.stack.errors import StackError
+from millrace.stack.ports import is_free
 from millrace.stack.process import Child
 
 Probe = Callable[[str], Awaitable[None]]
@@ -51,7 +53,17 @@ class Unit(ABC):
         """Start the processes that do not run, without waiting until they serve."""
         for child in self.children:
             if not child.running:
+                self.require_free_port()
                 child.start()
+
+    def require_free_port(self) -> None:
+        """Raises StackError. Otherwise whoever has the port would answer our probes."""
+        port = urlsplit(self.url).port
+        if port is not None and not is_free(port):
+            raise StackError(f"{self.name} cannot start: port {port} is taken by another program")
+
+    async def settle(self) -> None:  # noqa: B027  most have nothing to wait for
+        """Return when what was declared would survive a crash."""
 
     async def start(self, timeout_s: float | None = None) -> None:
         """Start, and return when it answers. Leaves nothing behind when it raises StackError."""

@@ -21,6 +21,8 @@ class RunProbe(Contract, name="system.probe"):
 
 
 class ProbeAnswered(Contract, name="system.probe-answered"):
+    """The payload, and who answered in which attempt."""
+
     payload: dict[str, JsonValue]
     attempt: int
     worker: str

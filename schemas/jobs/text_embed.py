@@ -47,6 +47,8 @@ class EmbedTiming(Contract):
 
 
 class TextEmbedded(Contract, name="text.embedded"):
+    """One vector per text, and what made them."""
+
     outputs: list[list[float]]
     """One vector per input, in order; rounded to 7 decimals, below float32's resolution for unit vectors."""
     model: EmbedModel

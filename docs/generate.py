@@ -1,0 +1,43 @@
+"""Writes what is made from the code: the OpenAPI and AsyncAPI documents and a JSON Schema per contract version.
+
+Run by `make docs`. A test compares the files with what the code says, so that a changed contract cannot go unseen.
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+from messaging import asyncapi
+from schemas.kinds import contracts
+
+ROOT = Path(__file__).parent
+
+
+def documents() -> dict[Path, Any]:
+    """Every generated file with its content."""
+    found: dict[Path, Any] = {
+        ROOT / "api/openapi.json": create_app(GatewaySettings()).openapi(),
+        ROOT / "api/asyncapi.json": asyncapi.document(version("millrace")),
+    }
+    for contract in contracts():
+        path = ROOT / f"schemas/{contract.contract_name}.{contract.version}.json"
+        found[path] = {"$id": contract.dataschema, **contract.model_json_schema()}
+    return found
+
+
+def render(content: Any) -> str:
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    for path, content in documents().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render(content))
+        print(path.relative_to(ROOT.parent))
+
+
+if __name__ == "__main__":
+    main()

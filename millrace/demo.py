@@ -1,0 +1,114 @@
+"""`millrace demo`: embed a few hundred real paragraphs through the running stack, then search them by meaning."""
+
+import ast
+import re
+import sysconfig
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from operator import mul
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from millrace.client import Client
+from schemas.resources import Job
+
+_PACKAGES = (
+    "aio_pika",
+    "fastapi",
+    "faststream",
+    "httpx",
+    "numpy",
+    "pydantic",
+    "pymongo",
+    "redis",
+    "tenacity",
+    "uvicorn",
+)
+_PARAGRAPHS = 400
+_PER_PACKAGE = _PARAGRAPHS // len(_PACKAGES)
+_PER_JOB = 4
+_CONCURRENT = 16
+_WAIT_S = 60
+_QUERY = "wait a little longer before each new try after a failure"
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+    origin: str
+    """Dotted name of the object that it documents."""
+
+
+def paragraphs() -> list[Paragraph]:
+    """First paragraphs of docstrings in installed packages: real prose, the same on every machine with our lock."""
+    found: list[Paragraph] = []
+    for package in _PACKAGES:
+        found += islice(_of_package(Path(sysconfig.get_path("purelib")) / package), _PER_PACKAGE)
+    return found
+
+
+def _of_package(folder: Path) -> Iterator[Paragraph]:
+    seen: set[str] = set()
+    for path in sorted(folder.rglob("*.py")):
+        module = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, UnicodeDecodeError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                text = re.sub(r"\s+", " ", (ast.get_docstring(node) or "").partition("\n\n")[0])
+                if 60 <= len(text) <= 2_000 and text not in seen:
+                    seen.add(text)
+                    yield Paragraph(text, f"{module}.{node.name}")
+
+
+def run(client: Client, console: Console) -> None:
+    """Raises ProblemError, httpx.TransportError, or RuntimeError for a job that did not succeed."""
+    corpus = paragraphs()
+    batches = [corpus[start : start + _PER_JOB] for start in range(0, len(corpus), _PER_JOB)]
+    console.print(f"Embedding {len(corpus)} paragraphs from {len(_PACKAGES)} packages, as {len(batches)} jobs")
+    jobs = _embed(client, batches, console)
+    vectors = [vector for job in jobs for vector in _vectors(client.get(job.id))]
+    query = _vectors(_succeeded(client.submit("text.embed", {"inputs": [_QUERY]}, wait=_WAIT_S)))[0]
+    # Vectors of unit length: the dot product is the cosine similarity.
+    ranked = sorted(((sum(map(mul, query, v)), p) for v, p in zip(vectors, corpus, strict=True)), key=lambda r: -r[0])
+    table = Table(title=f"Nearest to “{_QUERY}”", title_justify="left")
+    table.add_column("Cosine", justify="right")
+    table.add_column("Origin", overflow="fold")
+    table.add_column("Paragraph")
+    for similarity, paragraph in ranked[:5]:
+        table.add_row(f"{similarity:.3f}", paragraph.origin, paragraph.text[:160])
+    console.print(table)
+
+
+def _embed(client: Client, batches: list[list[Paragraph]], console: Console) -> list[Job]:
+    columns = (TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress, ThreadPoolExecutor(_CONCURRENT) as threads:
+        bar = progress.add_task("jobs", total=len(batches))
+
+        def embed(batch: list[Paragraph]) -> Job:
+            inputs = [paragraph.text for paragraph in batch]
+            job = _succeeded(client.submit("text.embed", {"inputs": list(inputs)}, wait=_WAIT_S))
+            progress.advance(bar)
+            return job
+
+        return list(threads.map(embed, batches))
+
+
+def _succeeded(job: Job) -> Job:
+    if job.status != "succeeded":
+        raise RuntimeError(
+            f"job {job.id} is {job.status}: {job.error.detail if job.error else 'not within the wait'}"
+        )
+    return job
+
+
+def _vectors(job: Job) -> list[list[float]]:
+    return cast("list[list[float]]", (job.result or {})["outputs"])

@@ -1,0 +1,156 @@
+"""Models in memory: loaded once, kept within the budget, never taken from under a user."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+
+from consumers.inference.residency import ModelCache, Plan
+from consumers.runtime.verdicts import Reject
+
+PATIENCE_S = 10
+BUDGET = 100
+
+
+@dataclass
+class FakeModel:
+    name: str
+    nbytes: int
+    closed: bool = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Shelf:
+    """Finds any model; its size is the number behind the dash. `gate` holds loads back."""
+
+    loads: Counter[str] = field(default_factory=Counter)
+    failures: list[Exception] = field(default_factory=list)
+    overhead: int = 0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    loading: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def find(self, name: str) -> Plan[FakeModel]:
+        size = int(name.partition("-")[2])
+
+        async def load() -> FakeModel:
+            self.loads[name] += 1
+            self.loading.set()
+            await self.gate.wait()
+            if self.failures:
+                raise self.failures.pop()
+            return FakeModel(name, size + self.overhead)
+
+        return Plan(size, load)
+
+
+@pytest.fixture
+async def shelf() -> Shelf:
+    shelf = Shelf()
+    shelf.gate.set()
+    return shelf
+
+
+@pytest.fixture
+async def cache(shelf: Shelf) -> ModelCache[FakeModel]:
+    return ModelCache(shelf.find, BUDGET)
+
+
+async def touch(cache: ModelCache[FakeModel], name: str) -> FakeModel:
+    async with cache.use(name) as model:
+        return model
+
+
+async def test_many_waiters_share_one_load(shelf: Shelf, cache: ModelCache[FakeModel]) -> None:
+    shelf.gate.clear()
+    waiters = [asyncio.create_task(touch(cache, "a-10")) for _ in range(20)]
+    shelf.gate.set()
+    models = await asyncio.gather(*waiters)
+    assert len({id(model) for model in models}) == 1
+    assert shelf.loads == {"a-10": 1}
+
+
+async def test_a_failed_load_fails_its_waiters_and_is_tried_again(shelf: Shelf, cache: ModelCache[FakeModel]) -> None:
+    shelf.failures.append(OSError("the disk is gone"))
+    failed = await asyncio.gather(touch(cache, "a-10"), touch(cache, "a-10"), return_exceptions=True)
+    assert [type(error) for error in failed] == [OSError, OSError]
+    assert (await touch(cache, "a-10")).name == "a-10"
+    assert shelf.loads == {"a-10": 2}
+
+
+async def test_one_cancelled_waiter_does_not_end_the_load_of_the_others(
+    shelf: Shelf, cache: ModelCache[FakeModel]
+) -> None:
+    shelf.gate.clear()
+    leaver, stayer = (asyncio.create_task(touch(cache, "a-10")) for _ in range(2))
+    await asyncio.wait_for(shelf.loading.wait(), PATIENCE_S)
+    leaver.cancel()
+    shelf.gate.set()
+    assert (await stayer).name == "a-10"
+    assert leaver.cancelled()
+
+
+async def test_the_least_recently_used_makes_room(cache: ModelCache[FakeModel]) -> None:
+    a, b = await touch(cache, "a-40"), await touch(cache, "b-40")
+    await touch(cache, "a-40")
+    await touch(cache, "c-40")
+    assert (a.closed, b.closed) == (False, True)
+    assert cache.resident == ["a-40", "c-40"]
+
+
+async def test_room_is_counted_in_bytes(cache: ModelCache[FakeModel]) -> None:
+    for name in ("a-10", "b-20", "c-60", "d-10"):
+        await touch(cache, name)
+    assert cache.resident == ["a-10", "b-20", "c-60", "d-10"]
+    await touch(cache, "e-25")
+    assert cache.resident == ["c-60", "d-10", "e-25"]
+
+
+async def test_what_a_model_takes_beyond_its_files_counts(shelf: Shelf, cache: ModelCache[FakeModel]) -> None:
+    shelf.overhead = 15
+    await touch(cache, "a-40")
+    await touch(cache, "b-40")
+    assert cache.resident == ["b-40"]
+
+
+async def test_a_model_in_use_is_not_evicted_and_the_next_waits_for_it(cache: ModelCache[FakeModel]) -> None:
+    async with cache.use("a-60") as used:
+        waiting = asyncio.create_task(touch(cache, "b-60"))
+        late = asyncio.create_task(touch(cache, "a-60"))
+        done, _ = await asyncio.wait([waiting], timeout=0)
+        assert not done
+        assert not used.closed
+    assert (await asyncio.wait_for(waiting, PATIENCE_S)).name == "b-60"
+    assert used.closed
+    await asyncio.wait_for(late, PATIENCE_S)
+
+
+async def test_a_model_in_steady_use_cannot_starve_another(cache: ModelCache[FakeModel]) -> None:
+    stop = asyncio.Event()
+
+    async def keep_using() -> None:
+        while not stop.is_set():
+            async with cache.use("a-60"):
+                await asyncio.sleep(0)
+
+    users = [asyncio.create_task(keep_using()) for _ in range(3)]
+    assert (await asyncio.wait_for(touch(cache, "b-60"), PATIENCE_S)).name == "b-60"
+    stop.set()
+    await asyncio.wait_for(asyncio.gather(*users), PATIENCE_S)
+
+
+async def test_a_model_larger_than_the_budget_is_refused(shelf: Shelf, cache: ModelCache[FakeModel]) -> None:
+    with pytest.raises(Reject, match="MILLRACE_INFERENCE_MEMORY_BYTES") as refused:
+        await touch(cache, "a-101")
+    assert refused.value.type == "model-unsupported"
+    assert not shelf.loads
+
+
+async def test_closing_closes_every_model(cache: ModelCache[FakeModel]) -> None:
+    models = [await touch(cache, "a-10"), await touch(cache, "b-10")]
+    await cache.close()
+    assert all(model.closed for model in models)
+    assert cache.resident == []
