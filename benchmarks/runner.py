@@ -3,11 +3,13 @@
 import argparse
 import asyncio
 import os
+import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -24,7 +26,7 @@ from benchmarks.stack import Stack
 SETTLE_S = 3.0
 """The workers are still importing and connecting when the gateways listen."""
 PATIENCE_S = 15.0
-MOST_TRIES = 3
+MOST_TRIES = 2
 TURN_TIMEOUT_S = 300
 WARM_UP = -1
 
@@ -98,8 +100,14 @@ def take(options: Options, entrants: Sequence[Entrant], cells: Sequence[str], me
     if not chosen:
         raise SystemExit(f"no entrant is called so; there are {', '.join(entrant.label for entrant in entrants)}")
     environment.prepare()
+    signal.signal(signal.SIGTERM, _terminated)
     with _started(options, chosen) as servers:
         return uvloop.run(Ring(options, chosen, measure, servers).rounds(cells))
+
+
+def _terminated(number: int, _: FrameType | None) -> None:
+    """Unwinds, so that nothing which was started here stays behind."""
+    raise SystemExit(128 + number)
 
 
 @contextmanager

@@ -145,7 +145,7 @@ class RabbitMQ(Unit):
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_S):
-                while not all(map(_is_saved, self._directory.glob("mnesia/*/quorum/*/names.dets"))):
+                while not all(map(_is_saved, self._directory.glob("mnesia/*/quorum/*/names.dets"))):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
 
     def _node_environment(self, directory: Path) -> dict[str, str]:

@@ -92,12 +92,17 @@ class Unit(ABC):
 
     async def problem(self) -> str | None:
         """Why it does not answer, None when it does."""
+        # A task of its own, since a client library may swallow a cancellation: here it ends the wait in any case.
+        probing = asyncio.ensure_future(self.probe())
         try:
-            async with asyncio.timeout(probes.TIMEOUT_S):
-                await self.probe()
-        except Exception as error:  # noqa: BLE001  each client library has its own family of exceptions
-            return str(error).splitlines()[0] if str(error) else type(error).__name__
-        return None
+            await asyncio.wait({probing}, timeout=probes.TIMEOUT_S)
+            if not probing.done():
+                return f"no answer within {probes.TIMEOUT_S:g} s"
+            error = probing.exception()
+            return None if error is None else (str(error).splitlines() or [type(error).__name__])[0]
+        finally:
+            probing.cancel()
+            await asyncio.wait({probing}, timeout=1)
 
     async def stop(self) -> None:
         """TERM, the grace, KILL; nothing is left. The serving process first."""

@@ -103,5 +103,3 @@ async def test_a_running_job_is_seen_running() -> None:
             return bool(found.json()["status"] == "running")
 
         await eventually(is_running, within_s=5)
-
-

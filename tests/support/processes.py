@@ -1,7 +1,15 @@
-"""Millrace in the test's own process: pools and gateway, on the deployment that the environment points at."""
+"""Millrace under test: pools and gateway in the test's own process, or pools as processes of their own, all on the
+deployment that the environment points at."""
 
+import asyncio
+import json
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -13,9 +21,12 @@ from gateway.settings import GatewaySettings
 from messaging.consumer import open_consumer
 from messaging.publisher import open_publisher
 from messaging.settings import BrokerSettings
+from millrace.stack.ports import free_port
+from millrace.stack.process import Child
 from producers.outbox import Outbox
 from storage.blobs import BlobStore
 from storage.settings import StorageSettings
+from tests.support.waiting import eventually
 
 
 @asynccontextmanager
@@ -52,3 +63,47 @@ async def gateway(**settings: object) -> AsyncIterator[httpx.AsyncClient]:
             transport=transport, base_url="http://gateway", headers={"X-API-Key": key}, timeout=30
         ) as client:
             yield client
+
+
+class PoolProcess:
+    """`python -m consumers ...` as a process of its own, to be killed and started again."""
+
+    def __init__(self, folder: Path, *pools: str) -> None:
+        self.port = free_port()
+        command = [sys.executable, "-m", "consumers", *pools, "--port", str(self.port)]
+        self._child = Child("+".join(pools), command, log=folder / f"{pools[0]}.log", env=os.environ)
+
+    @property
+    def running(self) -> bool:
+        return self._child.running
+
+    async def start(self) -> None:
+        self._child.start()
+        await eventually(self._healthy, within_s=60)
+
+    async def kill(self) -> None:
+        await self._child.kill()
+
+    async def stop(self) -> int:
+        """TERM; its exit status."""
+        self._child.signal_group(signal.SIGTERM)
+        return await self._child.wait()
+
+    async def log(self) -> list[dict[str, object]]:
+        lines = await asyncio.to_thread(self._child.log.read_text)
+        return [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+
+    async def _healthy(self) -> bool:
+        assert self._child.running, self._child.log_tail()
+        try:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                return (await client.get(f"http://127.0.0.1:{self.port}/healthz")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._child.stop(10)

@@ -59,7 +59,9 @@ def test_an_old_body_under_a_new_name_does_not_pass() -> None:
         ({}, {"name": "thing.weigh"}, "needs a docstring"),
     ],
 )
-def test_a_bad_declaration_dies_at_once(namespace: dict[str, object], options: dict[str, object], complaint: str) -> None:
+def test_a_bad_declaration_dies_at_once(
+    namespace: dict[str, object], options: dict[str, object], complaint: str
+) -> None:
     with pytest.raises(TypeError, match=complaint):
         type(Contract)("Bad", (Contract,), {"__module__": __name__, "__qualname__": "Bad", **namespace}, **options)
 

@@ -39,7 +39,9 @@ def life(envelope: Envelope) -> list[JobPatch]:
     ]
     patches = [command_patch(envelope, b'{"payload": {}}', None)]
     for event, attempt, sequence in told:
-        patches.append(event_patch(envelope.event(event, source="w", attempt=attempt, sequence=sequence), event, None))
+        patches.append(
+            event_patch(envelope.event(event, source="w", attempt=attempt, sequence=sequence), event, None)
+        )
     return patches
 
 
