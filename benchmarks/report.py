@@ -45,7 +45,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def heading(name: str, what: str, options: Options) -> str:
     lines = [
         "",
-        f"{name}: {what}; {options.rounds} interleaved rounds, median (least-greatest)",
+        f"{name}: {what}; rounds, interleaved: {options.rounds}; median (least-greatest)",
         *(f"  {key}: {value}" for key, value in machine().items()),
     ]
     if options.quick:
@@ -88,6 +88,7 @@ def ratios(
     goal: float,
     smaller: bool = False,
     against: Sequence[str] | None = None,
+    goal_cell: str | None = None,
 ) -> str:
     """Ours over each peer, within each round: what disturbed a round disturbed both."""
     rows = []
@@ -99,7 +100,8 @@ def ratios(
         values = [own[number] / theirs[number] for number in own if number in theirs]
         met = statistics.median(values) <= goal if smaller else statistics.median(values) >= goal
         wanted = f"{'<=' if smaller else '>='} {goal:g}: {'met' if met else 'NOT met'}"
-        rows.append([f"{ours} / {peer}", f"{metric} {cell}".strip(), spread(values, 2), wanted])
+        judged = goal_cell is None or cell == goal_cell
+        rows.append([f"{ours} / {peer}", f"{metric} {cell}".strip(), spread(values, 2), wanted if judged else ""])
     return table(["ratio", "of", "median", "goal"], rows) if rows else f"(no ratio of {metric}: one side did not run)"
 
 
@@ -132,7 +134,7 @@ def costs(samples: Sequence[Sample]) -> str:
         billed = sum(value for role, value in per_job.items() if role in UNSHARED)
         cells = [f"{per_job[role]:.2f}" if _has(group, role) else "-" for role in seen]
         rows.append([cell, entrant, *cells, f"{billed:.2f}", f"{total_s:.2f}", f"{peak:.0f}"])
-    head = ["", "CPU ms per job", *seen, "all but client, others", "CPU-s a round", "peak MiB"]
+    head = ["", "CPU ms per job", *seen, "total but client, others", "CPU-s a round", "peak MiB"]
     return table(head, rows)
 
 

@@ -36,12 +36,17 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=9100, help="where /healthz and /metrics listen (default 9100)")
     args = parser.parse_args()
     logs.configure("+".join(args.pools), ConsumerSettings().log_level)
+    failure = None
     try:
         uvloop.run(run([load_pool(name) for name in args.pools], args.port))
-    except (BrokerUnavailable, StoreUnavailable, TopologyDrift, Deaf) as error:
-        log.error("gave_up", error=str(error))
-        return 1
-    return 0
+    except* (BrokerUnavailable, StoreUnavailable, TopologyDrift, Deaf) as errors:
+        failure = "; ".join(str(error) for error in errors.exceptions)
+    except* Exception as errors:
+        failure = "a fault of our own"
+        log.error("crashed", exc_info=errors)
+    if failure is not None:
+        log.error("gave_up", error=failure)
+    return 0 if failure is None else 1
 
 
 if __name__ == "__main__":

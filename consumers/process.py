@@ -34,12 +34,13 @@ class Deaf(Exception):
 
 
 async def run(pools: Sequence[Pool], port: int) -> None:
-    """Run until SIGTERM or SIGINT. Raises Deaf, TopologyDrift, BrokerUnavailable or StoreUnavailable."""
+    """Run until SIGTERM or SIGINT. Raises TopologyDrift or, in a group, Deaf, BrokerUnavailable, StoreUnavailable and
+    whatever ended a background task."""
     settings, broker = ConsumerSettings(), BrokerSettings()
     stopping = _stop_signal()
     await topology.require(broker.url)
-    async with AsyncExitStack() as stack:
-        services, publisher = await stack.enter_async_context(_open_services(broker, pools))
+    async with asyncio.TaskGroup() as background, AsyncExitStack() as stack:
+        services, publisher = await stack.enter_async_context(_open_services(broker, pools, background))
         running = {pool.name: await stack.enter_async_context(pool.open(services)) for pool in pools}
         watch = _Watch(services.consumer, publisher, running)
         await stack.enter_async_context(serve_health(settings.host, port, watch.health))
@@ -54,12 +55,13 @@ async def run(pools: Sequence[Pool], port: int) -> None:
 
 @asynccontextmanager
 async def _open_services(
-    broker: BrokerSettings, pools: Sequence[Pool]
+    broker: BrokerSettings, pools: Sequence[Pool], background: asyncio.TaskGroup
 ) -> AsyncIterator[tuple[Services, AmqpPublisher]]:
     storage = StorageSettings()
     name = f"{'+'.join(pool.name for pool in pools)} {WORKER}"
     async with open_publisher(broker, name) as publisher, open_consumer(broker, name) as consumer:
-        yield Services(consumer, Outbox(publisher, BlobStore(storage.blobs)), storage, WORKER), publisher
+        outbox = Outbox(publisher, BlobStore(storage.blobs))
+        yield Services(consumer, outbox, storage, WORKER, background), publisher
 
 
 async def _drain(consumer: ConsumerConnection, running: list[RunningPool], limit_s: float) -> None:

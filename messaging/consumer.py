@@ -31,14 +31,17 @@ from messaging.settings import BrokerSettings
 
 log = structlog.get_logger()
 
+_ACK_DEADLINE_S = 2.0
+
 
 class Delivery:
     """One hand-over of one message by the broker."""
 
-    __slots__ = ("_raw", "queue")
+    __slots__ = ("_channel", "_raw", "queue")
 
     def __init__(self, raw: IncomingMessage, queue: str) -> None:
         self._raw, self.queue = raw, queue
+        self._channel = raw.channel  # asked for now: once it is closed, asking raises
 
     @property
     def headers(self) -> dict[str, Any]:
@@ -63,13 +66,15 @@ class Delivery:
     @property
     def channel(self) -> int:
         """Tells deliveries of a channel from those of the one that replaced it after a reconnect."""
-        return id(self._raw.channel)
+        return id(self._channel)
 
     async def ack(self, *, and_all_before: bool = False) -> None:
         """Settle the message. When its channel is gone the broker delivers it again, which every consumer bears."""
         try:
-            await self._raw.channel.basic_ack(self._raw.delivery_tag or 0, multiple=and_all_before, wait=False)
-        except (ChannelInvalidStateError, *CONNECTION_EXCEPTIONS):
+            # The client's queue of outgoing frames is bounded and nobody empties it once a connection broke.
+            async with asyncio.timeout(_ACK_DEADLINE_S):
+                await self._channel.basic_ack(self._raw.delivery_tag or 0, multiple=and_all_before, wait=False)
+        except (ChannelInvalidStateError, TimeoutError, *CONNECTION_EXCEPTIONS):
             log.info("ack_lost", queue=self.queue)
 
 

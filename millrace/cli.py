@@ -170,8 +170,8 @@ def main() -> None:
             complaints.print(error.detail, style="dim", markup=False)
         _fail(str(error))
     except ProblemError as error:
-        fields = error.problem.errors or []
-        complaints.print("\n".join(f"{field.pointer}: {field.detail}" for field in fields), markup=False)
+        for field in error.problem.errors or []:
+            typer.echo(f"{field.pointer}: {field.detail}", err=True)
         _fail(str(error))
     except httpx.TransportError as error:
         _fail(f"cannot reach the gateway ({error}): is it running? See `millrace status`, or set MILLRACE_URL")

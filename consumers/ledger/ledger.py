@@ -186,7 +186,7 @@ class LedgerPool:
         storage = services.storage
         async with open_database(storage) as database, open_feed_writer(storage) as feed:
             ledger = Ledger(services, JobProjection(database), feed)
-            folding = asyncio.create_task(ledger.run())
+            folding = services.background.create_task(ledger.run())
             await services.consumer.subscribe(names.LEDGER, PREFETCH, ledger.on_delivery)
             try:
                 yield ledger

@@ -1,5 +1,6 @@
 """What a pool is to its process: opened with the process' services, drained when it has stopped taking work."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +19,9 @@ class Services:
     storage: StorageSettings
     worker: str
     """Names this process in events and dead letters."""
+    background: asyncio.TaskGroup
+    """For work beside the deliveries. A task that fails here ends the process, and the supervisor starts a new one:
+    better than a process that looks alive and does nothing."""
 
 
 class RunningPool(Protocol):

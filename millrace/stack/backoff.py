@@ -12,7 +12,7 @@ class Backoff:
     stable_s: float = 60.0
 
     def delay_s(self, crashes: int) -> float:
-        """Before the restart that follows the so-manieth crash in a row, from 1."""
+        """Before the restart that follows this many crashes in a row, at least one."""
         return min(self.most_s, self.first_s * 2.0 ** min(crashes - 1, 30))
 
     def crashes(self, before: int, uptime_s: float) -> int:

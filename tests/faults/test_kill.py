@@ -90,6 +90,7 @@ async def test_the_broker_is_killed_during_500_jobs(servers: Servers, tmp_path: 
     ):
         submitting = asyncio.create_task(submit(client, "system.probe", JOBS, lambda n: {"payload": {"n": n}}))
         await some_succeeded(client, 1)
+        await servers.rabbitmq.settle()
         await servers.rabbitmq.kill()
         accepted = await submitting
         refused = await client.post("/v1/jobs", json={"kind": "system.probe"})

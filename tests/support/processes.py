@@ -33,8 +33,12 @@ from tests.support.waiting import eventually
 async def services(name: str = "test") -> AsyncIterator[Services]:
     """What pools share, opened the way a consumer process does it."""
     broker, storage = BrokerSettings(), StorageSettings()
-    async with open_publisher(broker, name) as publisher, open_consumer(broker, name) as consumer:
-        yield Services(consumer, Outbox(publisher, BlobStore(storage.blobs)), storage, name)
+    async with (
+        asyncio.TaskGroup() as background,
+        open_publisher(broker, name) as publisher,
+        open_consumer(broker, name) as consumer,
+    ):
+        yield Services(consumer, Outbox(publisher, BlobStore(storage.blobs)), storage, name, background)
         await consumer.stop_taking()
 
 
