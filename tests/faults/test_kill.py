@@ -33,7 +33,8 @@ async def submit(
 
 
 async def states(client: httpx.AsyncClient) -> dict[str, str]:
-    found, url = {}, "/v1/jobs?limit=200"
+    found: dict[str, str] = {}
+    url = "/v1/jobs?limit=200"
     while url:
         page = (await client.get(url)).json()
         found |= {job["id"]: job["status"] for job in page["items"]}

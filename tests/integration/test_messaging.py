@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import aio_pika
 import pytest
+from pamqp.common import FieldTable
 
 from messaging import names, topology
 from messaging.consumer import Delivery, open_consumer
@@ -79,7 +80,7 @@ async def test_many_publishes_at_once_fail_and_succeed_on_their_own(deployment: 
 
 async def test_a_full_queue_refuses_and_the_publisher_says_so(deployment: Deployment) -> None:
     name = f"full-{uuid4().hex[:8]}"
-    arguments = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+    arguments: FieldTable = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
     async with raw_channel(deployment.broker.url) as channel, open_publisher(deployment.broker, "test") as publisher:
         await channel.declare_queue(name, durable=True, arguments=arguments)
 

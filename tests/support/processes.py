@@ -46,14 +46,14 @@ async def services(name: str = "test") -> AsyncIterator[Services]:
 async def running(*pools: str | Pool) -> AsyncIterator[dict[str, RunningPool]]:
     """These pools, subscribed; drained at the end like a process that was told to stop."""
     async with services() as shared, AsyncExitStack() as stack:
-        opened = {}
+        opened: dict[str, RunningPool] = {}
         for given in pools:
             pool = load_pool(given) if isinstance(given, str) else given
             opened[pool.name] = await stack.enter_async_context(pool.open(shared))
         yield opened
         await shared.consumer.stop_taking()
-        for pool in opened.values():
-            await pool.drain()
+        for started in opened.values():
+            await started.drain()
 
 
 @asynccontextmanager
