@@ -15,7 +15,7 @@ from consumers.settings import ConsumerSettings
 from messaging.publisher import BrokerUnavailable
 from messaging.topology import TopologyDrift
 from storage.database import StoreUnavailable
-from telemetry import logs
+from telemetry import collector, logs
 
 log = structlog.get_logger()
 
@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=9100, help="where /healthz and /metrics listen (default 9100)")
     args = parser.parse_args()
     logs.configure("+".join(args.pools), ConsumerSettings().log_level)
+    collector.relax()
     failure = None
     try:
         uvloop.run(run([load_pool(name) for name in args.pools], args.port))

@@ -7,7 +7,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
-from telemetry import logs
+from telemetry import collector, logs
 
 log = structlog.get_logger()
 
@@ -15,6 +15,7 @@ log = structlog.get_logger()
 def main() -> int:
     settings = GatewaySettings()
     logs.configure("gateway", settings.log_level)
+    collector.relax()
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings),

@@ -58,8 +58,11 @@ class JobView:
         if found is not None:
             return found
         async with self._feed.listening(job_id) as changed:
-            await _wait(changed, _APPEARS_WITHIN_S)
-            return await self.find(job_id)
+            found = await self.find(job_id)  # again, now that nothing can happen unheard
+            if found is None:
+                await _wait(changed, _APPEARS_WITHIN_S)
+                found = await self.find(job_id)
+            return found
 
     async def wait(self, job_id: str, changed: asyncio.Event, seconds: float) -> Snapshot | None:
         """The job when it has ended, or as it is after `seconds`. `changed` comes from `FeedReader.listening`."""

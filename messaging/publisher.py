@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Protocol, cast
 from uuid import uuid4
 
@@ -52,6 +53,8 @@ class AmqpPublisher:
         self, connection: AbstractRobustConnection, channel: AbstractRobustChannel, deadline_s: float
     ) -> None:
         self._connection, self._channel, self._deadline_s = connection, channel, deadline_s
+        # A message id of its own for every transmission: the channel matches returned messages by it.
+        self._name, self._transmissions = uuid4().hex, count()
 
     @property
     def connected(self) -> bool:
@@ -86,7 +89,7 @@ class AmqpPublisher:
                 headers=message.headers,
                 content_type="application/json",
                 delivery_mode=2,
-                message_id=uuid4().hex,  # fresh per transmission: the channel matches returned messages by it
+                message_id=f"{self._name}-{next(self._transmissions)}",
             ),
         )
 

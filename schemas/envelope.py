@@ -40,10 +40,10 @@ class Envelope(BaseModel):
     traceparent: str | None = None
 
     def headers(self) -> dict[str, Any]:
-        """AMQP headers. Absent attributes are left out; times are RFC 3339 text, since AMQP's have whole seconds."""
+        """AMQP headers. What is absent or zero is left out. Times are RFC 3339 text: AMQP's have whole seconds."""
         found: dict[str, Any] = {}
         for name, value in self.__dict__.items():
-            if value is None:
+            if not value:
                 continue
             header = _HEADER_OF[name]
             found[header] = value.isoformat() if isinstance(value, datetime) else value

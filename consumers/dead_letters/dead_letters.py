@@ -41,7 +41,7 @@ class DeadLetters:
         self._empty.clear()
         try:
             await until_done(self._keep, delivery)
-            await delivery.ack()
+            delivery.ack()
         finally:
             self._unsettled.discard(delivery)
             if not self._unsettled:

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 
 import structlog
 
-from consumers.ledger.backlog import Backlog
 from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch
 from consumers.runtime.incoming import Undecodable, read_body, read_envelope
 from consumers.runtime.outcome import forensics
@@ -52,7 +51,8 @@ class _Pending:
 class Ledger:
     def __init__(self, services: Services, projection: JobProjection, feed: FeedWriter) -> None:
         self._services, self._projection, self._feed = services, projection, feed
-        self._backlog = Backlog()
+        self._unsettled = 0
+        self._settled = asyncio.Event()
         self._arrived: list[Delivery] = []
         self._wake = asyncio.Event()
         self._lingering: dict[str, tuple[float, _Pending]] = {}  # in order of arrival, so in order of falling due
@@ -61,7 +61,7 @@ class Ledger:
         self._draining = False
 
     async def on_delivery(self, delivery: Delivery) -> None:
-        self._backlog.add(delivery)
+        self._unsettled += 1
         self._arrived.append(delivery)
         self._wake.set()
 
@@ -80,10 +80,12 @@ class Ledger:
         """Write what lingers and return when all that was taken is settled."""
         self._draining = True
         self._wake.set()
-        await self._backlog.empty()
+        while self._unsettled:
+            self._settled.clear()
+            await self._settled.wait()
 
     def health(self) -> dict[str, object]:
-        return {"unsettled": len(self._backlog)}
+        return {"unsettled": self._unsettled}
 
     async def _sleep_until_due(self) -> None:
         if self._due:
@@ -100,6 +102,7 @@ class Ledger:
             patch = await until_done(self._patch, envelope, delivery)
         except Undecodable as error:
             await self._bury(delivery, error)
+            self._settle([delivery])
             return
         pending = self._pending(patch)
         pending.deliveries.append(delivery)
@@ -157,16 +160,21 @@ class Ledger:
             if reason := reasons.get(pending.patch.job_id):
                 for delivery in pending.deliveries:
                     await self._bury(delivery, Undecodable(f"the store cannot take it: {reason}"))
-        await self._settle(bulk)
+        self._observe(bulk)
+        self._settle([delivery for pending in bulk for delivery in pending.deliveries])
 
-    async def _settle(self, bulk: list[_Pending]) -> None:
+    def _settle(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            delivery.ack()
+        self._unsettled -= len(deliveries)
+        self._settled.set()
+
+    def _observe(self, bulk: list[_Pending]) -> None:
         now = datetime.now(UTC)
         for pending in bulk:
             for told_at in pending.times:
                 metrics.FOLD_LAG_SECONDS.observe((now - told_at).total_seconds())
-        deliveries = [delivery for pending in bulk for delivery in pending.deliveries]
-        metrics.FOLD_SIZE.observe(len(deliveries))
-        await self._backlog.settle(deliveries)
+        metrics.FOLD_SIZE.observe(sum(len(pending.deliveries) for pending in bulk))
 
     async def _bury(self, delivery: Delivery, error: Undecodable) -> None:
         """A poison event must not stop the ledger, and must not be lost."""
@@ -175,7 +183,6 @@ class Ledger:
         bury = self._services.outbox.bury
         await until_done(bury, delivery.headers, delivery.body, evidence, delivery.routing_key)
         metrics.DEAD_LETTERS.labels(names.LEDGER, evidence.reason).inc()
-        await self._backlog.settle([delivery])
 
 
 class LedgerPool:

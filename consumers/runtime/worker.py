@@ -68,7 +68,7 @@ class Worker:
             await self._attempt(delivery, envelope)
         except Undecodable as error:
             await self._bury(delivery, Bury(forensics(error, Reason.UNDECODABLE, self._queue)))
-        await delivery.ack()
+        delivery.ack()
 
     async def _attempt(self, delivery: Delivery, envelope: Envelope) -> None:
         started_at = datetime.now(UTC)
