@@ -15,6 +15,7 @@ import typer
 from pydantic import BaseModel, JsonValue, ValidationError
 from rich.console import Console
 
+from millrace import demo
 from millrace.client import Client, ProblemError
 from millrace.stack import commands, view
 from millrace.stack.errors import StackError
@@ -159,6 +160,13 @@ def jobs(
         _print_json([job.model_dump(mode="json") for job in found])
     else:
         console.print(view.jobs_table(found))
+
+
+@app.command(name="demo")
+def demo_command() -> None:
+    """Embed a few hundred real paragraphs through the running stack and search them by meaning."""
+    with _client() as client:
+        demo.run(client, console)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from millrace.client import Client
+from millrace.stack.errors import StackError
 from schemas.resources import Job
 
 _PACKAGES = (
@@ -36,6 +37,17 @@ _PER_JOB = 4
 _CONCURRENT = 16
 _WAIT_S = 60
 _QUERY = "wait a little longer before each new try after a failure"
+
+
+_NEXT = """
+The stack goes on running. Try next:
+  millrace status                                               every URL, and the API key
+  millrace jobs                                                 what has just run
+  millrace submit text.embed '{"inputs": ["a text"]}' --wait 10
+  millrace submit system.probe '{"failure": "error"}'           then see it being retried: millrace jobs
+  millrace down                                                 stop everything
+(The commands live in .venv/bin.)
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ def _of_package(folder: Path) -> Iterator[Paragraph]:
 
 
 def run(client: Client, console: Console) -> None:
-    """Raises ProblemError, httpx.TransportError, or RuntimeError for a job that did not succeed."""
+    """Raises ProblemError, httpx.TransportError, or StackError for a job that did not succeed."""
     corpus = paragraphs()
     batches = [corpus[start : start + _PER_JOB] for start in range(0, len(corpus), _PER_JOB)]
     console.print(f"Embedding {len(corpus)} paragraphs from {len(_PACKAGES)} packages, as {len(batches)} jobs")
@@ -86,6 +98,7 @@ def run(client: Client, console: Console) -> None:
     for similarity, paragraph in ranked[:5]:
         table.add_row(f"{similarity:.3f}", paragraph.origin, paragraph.text[:160])
     console.print(table)
+    console.print(_NEXT, markup=False)
 
 
 def _embed(client: Client, batches: list[list[Paragraph]], console: Console) -> list[Job]:
@@ -104,9 +117,7 @@ def _embed(client: Client, batches: list[list[Paragraph]], console: Console) -> 
 
 def _succeeded(job: Job) -> Job:
     if job.status != "succeeded":
-        raise RuntimeError(
-            f"job {job.id} is {job.status}: {job.error.detail if job.error else 'not within the wait'}"
-        )
+        raise StackError(f"job {job.id} is {job.status}: {job.error.detail if job.error else 'not within the wait'}")
     return job
 
 
