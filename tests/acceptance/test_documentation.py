@@ -1,0 +1,104 @@
+"""What the documentation shows, run as a reader would."""
+
+import json
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractConnection
+
+from millrace.stack.process import Child
+from schemas.envelope import Envelope
+from tests.acceptance.conftest import ROOT, Stack
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+
+def blocks(document: str, language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+    assert found, f"no {language} in {document}"
+    return found
+
+
+def test_the_readme_embeds_over_http(stack: Stack) -> None:
+    script = blocks("README.md", "sh")[1]
+    script = script.replace("$(cat .millrace/api_key)", stack.key).replace("http://127.0.0.1:8000", stack.url)
+    script = script.replace(".venv/bin/millrace", "millrace")
+    printed = stack.run("bash", "-euc", script)
+    job = json.loads(printed[printed.index('{"id"') :])
+    assert job["status"] == "succeeded"
+    assert len(job["result"]["outputs"][0]) == 384
+
+
+def test_the_readme_embeds_from_python(stack: Stack) -> None:
+    assert stack.run(sys.executable, "-c", blocks("README.md", "python")[0]).split() == ["succeeded", "384"]
+
+
+def test_the_http_guide_works_line_by_line(stack: Stack) -> None:
+    setting, submit, follow = blocks("docs/guides/http.md", "sh")
+    setting = setting.replace("$(cat .millrace/api_key)", stack.key).replace("http://127.0.0.1:8000", stack.url)
+    locate = """id=$(sed -n 's#^location: /v1/jobs/##p' <<< "$answer" | tr -d '\\r')"""
+    printed = stack.run("bash", "-euc", f"{setting}\nanswer=$({submit.strip()})\n{locate}\n{follow}")
+    events = re.findall(r"^event: (\w+)$", printed, re.MULTILINE)
+    assert events[-1] == "succeeded"
+
+
+def test_the_demo_finds_what_was_asked_for(stack: Stack) -> None:
+    printed = stack.run("millrace", "demo", within_s=120)
+    assert "342 paragraphs" in printed
+    nearest = next(line for line in printed.splitlines() if "0." in line)
+    assert "tenacity" in nearest
+
+
+async def test_a_subscriber_needs_nothing_of_ours(stack: Stack, tmp_path: Path) -> None:
+    program = tmp_path / "subscriber.py"
+    program.write_text(blocks("docs/guides/subscribe.md", "python")[0])
+    output = tmp_path / "output"
+    subscriber = Child("subscriber", [sys.executable, "-u", str(program)], log=output, env=stack.environment)
+    subscriber.start()
+    try:
+        await eventually(lambda: _bound(stack), within_s=20)
+        job = json.loads(stack.run("millrace", "submit", "text.embed", '{"inputs": ["heard"]}', "--wait", "10"))
+
+        async def heard() -> bool:
+            return f"{job['id']} text.embed.succeeded" in output.read_text()
+
+        await eventually(heard, within_s=20)
+    finally:
+        await subscriber.stop(5)
+
+
+async def _bound(stack: Stack) -> bool:
+    connection: AbstractConnection = await aio_pika.connect(stack.environment["RABBITMQ_URL"])
+    async with connection:
+        channel = await connection.channel()
+        try:
+            queue = await channel.declare_queue("my-results", passive=True)
+        except aio_pika.exceptions.ChannelClosed:
+            return False
+        return bool(queue.declaration_result.consumer_count)
+
+
+async def test_the_guide_adds_a_kind(monkeypatch: pytest.MonkeyPatch, envelope: Envelope) -> None:
+    contract, handler, newer = blocks("docs/guides/add-a-job-kind.md", "python")
+    module = types.ModuleType("schemas.jobs.text_count")
+    exec(contract, module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    names: dict[str, Any] = {}
+    exec(handler, names)
+    exec(newer, module.__dict__)
+    task = names["Task"](params=module.CountWords(inputs=["one", "one two"]), envelope=envelope, progress=None)
+    assert (await names["count"].run(task, None)).counts == [1, 2]
+    lifted = module.CountWords2.read(module.CountWords.dataschema, b'{"inputs": ["a"]}')
+    assert lifted.language == "en"
+
+
+@pytest.mark.parametrize("document", ["README.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))])
+def test_every_link_leads_somewhere(document: str) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / document).read_text()):
+        assert ((ROOT / document).parent / target).exists(), f"{document}: {target}"
