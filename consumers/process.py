@@ -22,6 +22,7 @@ from messaging.settings import BrokerSettings
 from producers.outbox import Outbox
 from storage.blobs import BlobStore
 from storage.settings import StorageSettings
+from telemetry import metrics
 
 log = structlog.get_logger()
 
@@ -98,6 +99,8 @@ class _Watch:
                 async with asyncio.timeout(_WATCH_INTERVAL_S):
                     await stopping.wait()
             except TimeoutError:
+                for queue, depth in (await self._consumer.depths()).items():
+                    metrics.QUEUE_DEPTH.labels(queue).set(depth)
                 deaf = self._publisher.connected and self._consumer.dead_subscriptions()
                 deaf_s = deaf_s + _WATCH_INTERVAL_S if deaf else 0.0
                 if deaf_s >= _MAX_DEAF_S:

@@ -31,6 +31,8 @@ from messaging.acknowledger import Acknowledger
 from messaging.publisher import BrokerUnavailable
 from messaging.settings import BrokerSettings
 
+_DEPTH_DEADLINE_S = 1.0
+
 
 class Delivery:
     """One hand-over of one message by the broker."""
@@ -99,6 +101,15 @@ class Subscription:
         await self._subscriber.start()
         self._taking = True
 
+    async def depth(self) -> int | None:
+        """Messages ready in the queue; None while the broker does not say."""
+        amqp, _ = self._amqp_consumer()
+        try:
+            async with asyncio.timeout(_DEPTH_DEADLINE_S):
+                return (await amqp.declare()).message_count
+        except (TimeoutError, *CONNECTION_EXCEPTIONS):
+            return None
+
     async def flushed(self) -> None:
         """Return when every acknowledgement that was asked for is on its way."""
         if self._acknowledger is not None:
@@ -163,6 +174,11 @@ class ConsumerConnection:
         subscription = Subscription(self._broker, queue, prefetch, careful=careful)
         self._subscriptions.append(subscription)
         await subscription.start(on_delivery)
+
+    async def depths(self) -> dict[str, int]:
+        """Messages ready per queue, for those where the broker says."""
+        found = {subscription.queue: await subscription.depth() for subscription in self._subscriptions}
+        return {queue: depth for queue, depth in found.items() if depth is not None}
 
     def dead_subscriptions(self) -> list[str]:
         """Queues that we should be consuming and are not."""

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import structlog
 
 from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch
+from consumers.ledger.pace import Pace
 from consumers.runtime.incoming import Undecodable, read_body, read_envelope
 from consumers.runtime.outcome import forensics
 from consumers.runtime.patience import until_done
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 PREFETCH = 4_000
 LINGER_S = 0.25
+PACE_INTERVAL_S = 1.0
 MAX_BULK = 1_000  # jobs in one write; bounds its size and how long a store may hold it
 
 
@@ -51,6 +53,7 @@ class _Pending:
 class Ledger:
     def __init__(self, services: Services, projection: JobProjection, feed: FeedWriter) -> None:
         self._services, self._projection, self._feed = services, projection, feed
+        self._pace, self._next_report = Pace(), 0.0
         self._unsettled = 0
         self._settled = asyncio.Event()
         self._arrived: list[Delivery] = []
@@ -104,9 +107,16 @@ class Ledger:
             await self._bury(delivery, error)
             self._settle([delivery])
             return
+        self._note_pace(patch, envelope.time)
         pending = self._pending(patch)
         pending.deliveries.append(delivery)
         pending.times.append(envelope.time)
+
+    def _note_pace(self, patch: JobPatch, told_at: datetime) -> None:
+        if patch.birth is not None:
+            self._pace.submitted(patch.job_id, told_at)
+        elif patch.fields["status"].terminal:
+            self._pace.ended(patch.job_id, patch.fields["kind"], told_at)
 
     async def _patch(self, envelope: Envelope, delivery: Delivery) -> JobPatch:
         claim = claim_in(delivery.headers)
@@ -160,7 +170,7 @@ class Ledger:
             if reason := reasons.get(pending.patch.job_id):
                 for delivery in pending.deliveries:
                     await self._bury(delivery, Undecodable(f"the store cannot take it: {reason}"))
-        self._observe(bulk)
+        await self._observe(bulk)
         self._settle([delivery for pending in bulk for delivery in pending.deliveries])
 
     def _settle(self, deliveries: list[Delivery]) -> None:
@@ -169,12 +179,15 @@ class Ledger:
         self._unsettled -= len(deliveries)
         self._settled.set()
 
-    def _observe(self, bulk: list[_Pending]) -> None:
+    async def _observe(self, bulk: list[_Pending]) -> None:
         now = datetime.now(UTC)
         for pending in bulk:
             for told_at in pending.times:
                 metrics.FOLD_LAG_SECONDS.observe((now - told_at).total_seconds())
         metrics.FOLD_SIZE.observe(sum(len(pending.deliveries) for pending in bulk))
+        if self._pace.seconds and time.monotonic() >= self._next_report:
+            self._next_report = time.monotonic() + PACE_INTERVAL_S
+            await self._feed.report_pace(self._pace.seconds)
 
     async def _bury(self, delivery: Delivery, error: Undecodable) -> None:
         """A poison event must not stop the ledger, and must not be lost."""
