@@ -78,6 +78,8 @@ PROBLEM_TYPES = _types(
     ProblemType("store-unavailable", 503, "The store is away", "Try again after `Retry-After` seconds."),
     ProblemType("internal-error", 500, "The gateway failed", "Report the request id in `instance`."),
     ProblemType("invalid-input", None, "The input cannot be used", "`detail` names the field and the fix."),
+    ProblemType("input-empty", None, "A text has nothing that the model reads", "`detail` names it; leave it out."),
+    ProblemType("input-unusable", None, "The model has no answer for an input", "`detail` names it; leave it out."),
     ProblemType("attempt-failed", None, "The attempt failed", "The job is tried again by itself."),
     ProblemType("retry-later", None, "Something is in the way", "The job is tried again by itself."),
     ProblemType(

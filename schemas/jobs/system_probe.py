@@ -6,12 +6,13 @@ from pydantic import Field, JsonValue
 
 from schemas.contract import Contract
 from schemas.kinds import JobKind
+from schemas.values import JsonObject
 
 
 class RunProbe(Contract, name="system.probe"):
     """Travel the whole path of a job and answer with the payload, or fail on purpose."""
 
-    payload: Annotated[dict[str, JsonValue], Field(default_factory=dict)]
+    payload: Annotated[JsonObject, Field(default_factory=dict)]
     delay_s: Annotated[float, Field(ge=0, le=60)] = 0
     """How long the handler waits before it answers, in seconds."""
     failure: Literal["none", "reject", "error", "retry-later", "kill"] = "none"

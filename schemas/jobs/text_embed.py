@@ -17,7 +17,8 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/
 
 class EmbedOptions(Contract):
     normalize: bool = True
-    """Scale every vector to unit length, so that a dot product is the cosine similarity."""
+    """Scale every vector to unit length, so that a dot product is the cosine similarity. A model whose own last step
+    normalises, such as the bundled one, does so in any case."""
 
 
 class EmbedText(Contract, name="text.embed"):
