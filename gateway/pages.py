@@ -1,5 +1,6 @@
 """The frame of the few pages that the gateway serves: self-contained, light and dark, no network."""
 
+import re
 from html import escape
 
 _STYLE = """
@@ -14,6 +15,11 @@ code, pre { font: .88em ui-monospace, monospace; }
 pre { padding: .8rem 1rem; border: 1px solid var(--line); border-radius: 6px; overflow-x: auto; }
 summary { cursor: pointer; padding: .3rem 0; } a { color: LinkText; }
 """
+
+
+def prose(text: str) -> str:
+    """Text as HTML, with `code` between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def page(title: str, body: str) -> str:

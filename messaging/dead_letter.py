@@ -45,13 +45,14 @@ class Forensics:
     @classmethod
     def from_headers(cls, headers: dict[str, Any]) -> Self:
         """Ours when they are there; else what the broker says, which dead-letters on its own only for returns."""
-        if _PREFIX + "reason" in headers:
-            known = {item.name: headers.get(_PREFIX + item.name.replace("_", "-"), "") for item in fields(cls)}
-            return cls(**known | {"reason": Reason(known["reason"])})
-        deaths = headers.get("x-death") or [{}]
+        known = {item.name: str(headers.get(_PREFIX + item.name.replace("_", "-"), "")) for item in fields(cls)}
+        if known["reason"] in set(Reason):
+            return cls(reason=Reason(known.pop("reason")), **known)
+        deaths = headers.get("x-death")
+        death = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
         return cls(
             reason=Reason.KILLS_WORKER,
-            queue=str(deaths[0].get("queue", "")),
+            queue=str(death.get("queue", "")),
             at=datetime.now(UTC).isoformat(),
             error_type="WorkerKilled",
             error_detail=f"returned to the broker {headers.get('x-delivery-count', 'too many')} times unsettled",

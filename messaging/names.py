@@ -17,11 +17,6 @@ def work_queue(kind: str) -> str:
     return f"{PREFIX}work.{kind}"
 
 
-def kind_of(work_queue_name: str) -> str:
-    """The job kind that a work queue serves."""
-    return work_queue_name.removeprefix(f"{PREFIX}work.")
-
-
 def retry_tier(delay_s: int) -> str:
     """Exchange and queue of one delay share this name."""
     return f"{PREFIX}retry.{delay_s}s"

@@ -37,7 +37,7 @@ class BlobStore:
         try:
             found = await obstore.get_async(self._store, path)
             content = bytes(await found.bytes_async())
-        except (NotFoundError, FileNotFoundError) as error:
+        except (NotFoundError, FileNotFoundError, ValueError) as error:  # the last: `../x`
             raise BlobMissing(f"no blob at {path}") from error
         except (BaseError, OSError) as error:
             raise BlobUnavailable(f"cannot read {path}: {error}") from error

@@ -51,7 +51,7 @@ class JobDocument(Document):
     class Settings:
         name = "jobs"
         indexes = [  # noqa: RUF012  # beanie reads a list
-            IndexModel([("principal", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)]),
             IndexModel([("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)]),
             IndexModel([("kind", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)]),
         ]

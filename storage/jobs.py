@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from bson.errors import BSONError
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.results import BulkWriteResult
@@ -14,6 +15,8 @@ from storage.database import Database, StoreUnavailable
 from storage.documents import JobDocument
 
 _DUPLICATE_KEY = 11000
+# What the driver raises for a document that BSON cannot say: too large, an integer beyond 64 bits, a NUL in a name.
+_NO_BSON = (BSONError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,19 @@ class JobProjection:
             return collided, unfit
         except PyMongoError as error:
             raise StoreUnavailable(str(error)) from error
+        except _NO_BSON as error:
+            return await self._write_apart(list(operations.items()), error)
         return [], []
+
+    async def _write_apart(
+        self, operations: list[tuple[str, tuple[JobPatch, InsertOne[dict[str, Any]] | UpdateOne]]], error: Exception
+    ) -> tuple[list[JobPatch], list[tuple[JobPatch, str]]]:
+        """One of these cannot even be sent: halve them until it stands alone."""
+        if len(operations) == 1:
+            return [], [(operations[0][1][0], str(error))]
+        middle = len(operations) // 2
+        left, right = await self._write(dict(operations[:middle])), await self._write(dict(operations[middle:]))
+        return left[0] + right[0], left[1] + right[1]
 
     async def _bulk(self, operations: list[InsertOne[dict[str, Any]] | UpdateOne]) -> BulkWriteResult:
         return await self._jobs.bulk_write(operations, ordered=False)
@@ -106,13 +121,12 @@ def _fill_birth(patch: JobPatch) -> UpdateOne:
 
 @dataclass(frozen=True)
 class JobFilter:
-    principal: str | None = None
     status: JobState | None = None
     kind: str | None = None
     created_after: datetime | None = None
 
     def query(self) -> dict[str, Any]:
-        exact = {"principal": self.principal, "status": self.status, "kind": self.kind}
+        exact = {"status": self.status, "kind": self.kind}
         query: dict[str, Any] = {name: value for name, value in exact.items() if value is not None}
         if self.created_after is not None:
             query["created_at"] = {"$gt": self.created_after}

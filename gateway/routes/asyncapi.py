@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from gateway.pages import page
+from gateway.pages import page, prose
 from messaging.asyncapi import document
 
 router = APIRouter(tags=["docs"])
@@ -40,7 +40,7 @@ def _page() -> str:
     )
     headers = _schema("Headers of every message", found["components"]["schemas"]["Envelope"])
     body = (
-        f"<p>{escape(found['info']['description'])}</p>"
+        f"<p>{prose(found['info']['description'])}</p>"
         "<p>The document: <a href='/asyncapi.json'>asyncapi.json</a></p>"
         f"<h2>Channels</h2><table><tr><th>Exchange<th>Routing key<th>Message<th>{channels}</table>"
         f"<h2>Messages</h2>{messages}<h2>Headers</h2>{headers}"
@@ -60,7 +60,7 @@ def _channel(channel: dict[str, Any]) -> str:
 def _message(message: dict[str, Any], schemas: dict[str, Any]) -> str:
     title = message["title"]
     return (
-        f"<section id='{escape(title)}'><h3>{escape(title)}</h3><p>{escape(message['summary'])}</p>"
+        f"<section id='{escape(title)}'><h3>{escape(title)}</h3><p>{prose(message['summary'])}</p>"
         f"<p><code>{escape(message['x-dataschema'])}</code></p>{_schema('Schema', schemas[title])}</section>"
     )
 
