@@ -62,6 +62,12 @@ lock:
 	uv pip compile pyproject.toml --all-extras --overrides requirements.overrides --generate-hashes \
 	  --prerelease=if-necessary-or-explicit --no-emit-index-url --no-header --no-annotate \
 	  --python-version 3.11 --universal --quiet -o requirements.lock
+	for image in gateway "worker --extra ml"; do set -- $$image; name=$$1; shift; \
+	  uv pip compile pyproject.toml $$@ -c requirements.lock --overrides requirements.overrides --generate-hashes \
+	    --prerelease=if-necessary-or-explicit --no-emit-index-url --no-header --no-annotate \
+	    --python-version 3.11 --universal --quiet -o deploy/requirements.$$name.lock; done
+	echo 'hatchling>=1.27' | uv pip compile - -c requirements.lock --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate --python-version 3.11 --universal --quiet -o deploy/requirements.build.lock
 
 clean:
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .import_linter_cache

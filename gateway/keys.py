@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.settings import GatewaySettings
@@ -49,12 +51,12 @@ def open_key_ring(settings: GatewaySettings) -> KeyRing:
 
 
 def _stored_key(path: Path) -> str:
+    """Written apart and linked into place, so that of two gateways starting at once both read the same whole key."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        key = new_key()
-        file.write(key + "\n")
-    return key
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft:  # readable by its owner only
+            draft.write(new_key() + "\n")
+            draft.flush()
+            with suppress(FileExistsError):
+                os.link(draft.name, path)
+    return path.read_text().strip()

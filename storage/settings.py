@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class StorageSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="MILLRACE_STORAGE_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_STORAGE_", env_ignore_empty=True, extra="ignore")
 
     mongodb_url: str = Field("mongodb://127.0.0.1:27017/millrace", validation_alias="MONGODB_URL")
     """The path names the database; `millrace` when there is none."""
