@@ -153,7 +153,8 @@ class Ledger:
 
     def _collect_due(self) -> None:
         now = time.monotonic()
-        for job_id, (due_at, pending) in list(self._lingering.items()):
+        while self._lingering:
+            job_id, (due_at, pending) = next(iter(self._lingering.items()))
             if due_at > now and not self._draining:
                 break
             del self._lingering[job_id]
