@@ -72,6 +72,7 @@ async def _drain(consumer: ConsumerConnection, running: list[RunningPool], limit
             await asyncio.gather(*(pool.drain() for pool in running))
     except TimeoutError:
         log.warning("drain_cut_short", after_s=limit_s)
+        await consumer.abandon()  # before the pools close and their handlers fail, which would count as an attempt
 
 
 class _Watch:

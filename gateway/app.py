@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -27,7 +27,7 @@ from messaging.settings import BrokerSettings
 from producers.outbox import Outbox
 from storage.blobs import BlobStore
 from storage.database import open_database
-from storage.feed import FeedReader, open_feed_reader
+from storage.feed import FeedReader, end, open_feed_reader
 from storage.settings import StorageSettings
 
 _SOURCE = f"gateway-{socket.gethostname()}-{os.getpid()}"
@@ -53,7 +53,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
-        max_body_size=settings.max_body_bytes,
     )
     for router in (jobs.hot, jobs.router, inference.router, health.router, asyncapi.router):
         app.include_router(router)
@@ -65,14 +64,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["*"],
-            expose_headers=[
-                "Location",
-                "ETag",
-                "Retry-After",
-                "Preference-Applied",
-                "Idempotent-Replayed",
-                "X-Request-ID",
-            ],
+            expose_headers=_EXPOSED,
         )
     app.add_middleware(Front)
     return app
@@ -88,7 +80,7 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         feed = await stack.enter_async_context(open_feed_reader(storage))
         blobs = BlobStore(storage.blobs)
         view = JobView(feed, blobs)
-        submission = Submission(Outbox(publisher, blobs), feed, view, _SOURCE, settings.max_wait_s)
+        submission = Submission(Outbox(publisher, blobs), feed, view, _SOURCE, settings)
         await stack.enter_async_context(_kept_fresh(submission, feed))
         yield Parts(settings, open_key_ring(settings), publisher, database, feed, view, submission)
 
@@ -104,9 +96,7 @@ async def _kept_fresh(submission: Submission, feed: FeedReader) -> AsyncIterator
     try:
         yield
     finally:
-        keeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeping
+        await end(keeping)
 
 
 def _document(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ from gateway.problems import ProblemError
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)\"?(?=$|[,;\s])")
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_LONGEST_S = 10 * 365 * 86_400
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -25,9 +26,10 @@ def deadline(headers: Headers) -> datetime | None:
     if text is None:
         return None
     match = _DURATION.fullmatch(text.strip())
-    if match is None or len(match[1]) > 7:
+    seconds = int(match[1]) * _UNIT_S[match[2]] if match and len(match[1]) <= 7 else _LONGEST_S + 1
+    if seconds > _LONGEST_S:
         raise ProblemError("invalid-header", f"Cancel-After: {text!r} is no duration; write 30s, 5m, 2h or 1d")
-    return datetime.now(UTC) + timedelta(seconds=int(match[1]) * _UNIT_S[match[2]])
+    return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def idempotency_key(headers: Headers) -> str | None:

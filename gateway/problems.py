@@ -10,12 +10,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from gateway.pages import page
+from gateway.pages import page, prose
 from messaging.publisher import PublishFailed
 from schemas.kinds import UnknownKind
 from schemas.problems import MEDIA_TYPE, PROBLEM_TYPES, InvalidField, Problem
-from storage.blobs import BlobUnavailable
+from storage.blobs import BlobMissing, BlobUnavailable
 from storage.database import StoreUnavailable
 from telemetry import metrics
 
@@ -83,9 +84,11 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(
             error_type, mapped(lambda error: ProblemError("store-unavailable", str(error), headers=away))
         )
+    app.add_exception_handler(BlobMissing, mapped(lambda error: ProblemError("bytes-missing", str(error))))
     app.add_exception_handler(UnknownKind, mapped(_unknown_kind))
     app.add_exception_handler(RequestValidationError, mapped(_invalid_query))
     app.add_exception_handler(HTTPException, mapped(_http_error))
+    app.add_exception_handler(405, _wrong_method)
     app.add_exception_handler(Exception, mapped(_internal_error))
     app.add_api_route("/problems", _index, response_class=HTMLResponse, include_in_schema=False)
     app.add_api_route("/problems/{slug}", _page, response_class=HTMLResponse, include_in_schema=False)
@@ -101,14 +104,24 @@ def _invalid_query(error: RequestValidationError) -> ProblemError:
     return ProblemError("invalid-query", "; ".join(f"{e.pointer}: {e.detail}" for e in errors), errors=errors)
 
 
-_SLUG_OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "payload-too-large"}
+_SLUG_OF_STATUS = {404: "not-found"}
+_METHODS = ("GET", "POST", "PUT", "DELETE")
 
 
 def _http_error(error: HTTPException) -> ProblemError:
-    slug = {404: "not-found", 405: "method-not-allowed", 413: "payload-too-large"}.get(
-        error.status_code, "internal-error"
-    )
+    slug = _SLUG_OF_STATUS.get(error.status_code, "internal-error")
     return ProblemError(slug, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _wrong_method(request: Request, _error: Exception) -> Response:
+    """Routes of one path know only their own methods."""
+
+    def takes(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(dict(asked))[0] is Match.FULL for route in request.app.routes)
+
+    allowed = ", ".join(filter(takes, _METHODS))
+    return response(request, ProblemError("method-not-allowed", f"{allowed} only", headers={"Allow": allowed}))
 
 
 def _internal_error(error: Exception) -> ProblemError:
@@ -129,5 +142,5 @@ async def _page(slug: str) -> HTMLResponse:
     if problem is None:
         raise ProblemError("not-found", f"there is no problem type {slug!r}")
     where = f"HTTP status {problem.status}" if problem.status else "Stands in a job's <code>error</code>"
-    body = f"<p>{where}</p><h2>What to do</h2><p>{escape(problem.remedy)}</p><p><a href='/problems'>All types</a></p>"
+    body = f"<p>{where}</p><h2>What to do</h2><p>{prose(problem.remedy)}</p><p><a href='/problems'>All types</a></p>"
     return HTMLResponse(page(problem.title, body))

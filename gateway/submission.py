@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from gateway import preferences
 from gateway.problems import ProblemError, invalid_parameters
+from gateway.settings import GatewaySettings
 from gateway.view import JobView, Snapshot, fresh
 from producers.jobs import command_envelope, job_id_for, new_job_id
 from producers.outbox import Outbox
@@ -20,6 +21,7 @@ from schemas.contract import Contract
 from schemas.envelope import Envelope
 from schemas.kinds import AnyKind, kind_named
 from schemas.resources import Job, JobRequest
+from storage.blobs import BlobMissing, BlobUnavailable
 from storage.feed import FeedReader
 from telemetry import metrics
 
@@ -35,23 +37,25 @@ class _Request:
 
 
 class Submission:
-    def __init__(self, outbox: Outbox, feed: FeedReader, view: JobView, source: str, max_wait_s: float) -> None:
+    def __init__(
+        self, outbox: Outbox, feed: FeedReader, view: JobView, source: str, settings: GatewaySettings
+    ) -> None:
         self._outbox, self._feed, self._view = outbox, feed, view
-        self._source, self._max_wait_s = source, max_wait_s
+        self._source, self._settings = source, settings
         self.pace: dict[str, float] = {}
         """Seconds from submission to end per kind, kept fresh by the composition root."""
 
     async def from_body(self, request: Request, principal: str) -> Response:
         """`{"kind": ..., "params": {...}}`. Raises ProblemError, UnknownKind, PublishFailed, StoreUnavailable."""
         try:
-            asked = JobRequest.model_validate(await _json_body(request))
+            asked = JobRequest.model_validate(await self._json_body(request))
         except ValidationError as error:
             raise invalid_parameters(error) from None
         return await self._submit(request, principal, kind_named(asked.kind), asked.params, at="/params")
 
     async def of_kind(self, request: Request, principal: str, kind: AnyKind) -> Response:
         """A sugar route: the body is the parameters."""
-        return await self._submit(request, principal, kind, await _json_body(request), at="")
+        return await self._submit(request, principal, kind, await self._json_body(request), at="")
 
     async def _submit(self, request: Request, principal: str, kind: AnyKind, params: Any, at: str) -> Response:
         try:
@@ -84,7 +88,7 @@ class Submission:
             idempotency_key=key,
             deadline=preferences.deadline(headers),
         )
-        return _Request(kind, params, envelope, preferences.wait_s(headers, self._max_wait_s))
+        return _Request(kind, params, envelope, preferences.wait_s(headers, self._settings.max_wait_s))
 
     async def _replayed(self, asked: _Request) -> Snapshot | None:
         """The job of an earlier request with this idempotency key, when there is one.
@@ -115,7 +119,7 @@ class Submission:
         if changed is not None:
             headers["Preference-Applied"] = f"wait={asked.wait_s:g}"
             if found is None or not found.terminal:
-                found = await self._view.wait(job_id, changed, asked.wait_s)
+                found = await self._view.wait(job_id, changed, asked.wait_s) or found
         if found is not None:
             headers["ETag"] = found.etag
         job = await self._job(asked, found)
@@ -128,17 +132,37 @@ class Submission:
             headers=headers,
         )
 
+    async def _json_body(self, request: Request) -> Any:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json" and not media_type.endswith("+json"):
+            detail = f"Content-Type: application/json expected, not {media_type!r}"
+            raise ProblemError("unsupported-media-type", detail)
+        content = await _content(request, self._settings.max_body_bytes)
+        try:
+            return from_json(content, allow_inf_nan=False)
+        except ValueError as error:
+            raise ProblemError("malformed-json", f"the body: {error}") from None
+
     async def _job(self, asked: _Request, found: Snapshot | None) -> Job:
         if found is None:
             return fresh(asked.envelope, asked.params.model_dump(mode="json"))
-        return await self._view.resource(found)
+        try:
+            return await self._view.resource(found)
+        except (BlobUnavailable, BlobMissing):  # it was accepted: no failure to show it may say otherwise
+            return fresh(asked.envelope, asked.params.model_dump(mode="json"))
 
 
-async def _json_body(request: Request) -> Any:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise ProblemError("unsupported-media-type", f"Content-Type: application/json expected, not {media_type!r}")
-    try:
-        return from_json(await request.body())
-    except ValueError as error:
-        raise ProblemError("malformed-json", f"the body: {error}") from None
+async def _content(request: Request, limit: int) -> bytes:
+    """The body, refused as soon as it is known to be too large; closing the connection spares us the rest."""
+    declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isdecimal() else 0
+    content = bytearray()
+    if size <= limit:
+        async for chunk in request.stream():
+            content += chunk
+            size = len(content)
+            if size > limit:
+                break
+    if size > limit:
+        raise ProblemError("payload-too-large", f"at most {limit:,} bytes", headers={"Connection": "close"})
+    return bytes(content)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import from_json
@@ -13,14 +14,18 @@ from schemas.lifecycle import JobState, Position
 from schemas.problems import PROBLEM_TYPES
 from schemas.resources import Job, JobSummary
 from storage import jobs
-from storage.blobs import BlobStore
+from storage.blobs import BlobMissing, BlobStore
+from storage.database import StoreUnavailable
 from storage.documents import JobDocument
 from storage.feed import FeedReader, FeedUnavailable
 
 # How long a job may be unknown after its 202, until the ledger has seen it.
 _APPEARS_WITHIN_S = 1.0
-# How often to look without having been woken: Redis may be away, or have lost a publish.
-_LOOK_EVERY_S = 0.5
+# How often to look without having been woken: a publish may have been lost, or Redis may be away altogether.
+_LOOK_EVERY_S = 3.0
+_LOOK_EVERY_S_WITHOUT_FEED = 0.5
+# For how long after a change the feed is believed without asking the store.
+_FRESH_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Snapshot:
     def terminal(self) -> bool:
         return JobState(self.fields["status"]).terminal
 
+    def age_s(self) -> float:
+        """Seconds since the change, of a snapshot made from the feed."""
+        changed_at = datetime.fromisoformat(self.fields["updated_at"])
+        return (datetime.now(UTC) - changed_at).total_seconds()
+
     @property
     def etag(self) -> str:
         return f'"{self.order}"'
@@ -47,10 +57,8 @@ class JobView:
 
     async def find(self, job_id: str) -> Snapshot | None:
         """Raises StoreUnavailable when neither Redis nor the store can tell."""
-        with suppress(FeedUnavailable):
-            if history := merged(job_id, await self._feed.entries(job_id)):
-                return history[-1]
-        return snapshot_of(await jobs.get(job_id))
+        history = await self._history(job_id)
+        return history[-1] if history else None
 
     async def find_new(self, job_id: str) -> Snapshot | None:
         """Like `find`, but patient with a job accepted a moment ago, which the ledger may not have seen yet."""
@@ -65,18 +73,27 @@ class JobView:
             return found
 
     async def wait(self, job_id: str, changed: asyncio.Event, seconds: float) -> Snapshot | None:
-        """The job when it has ended, or as it is after `seconds`. `changed` comes from `FeedReader.listening`."""
+        """The job when it has ended, or as it is after `seconds` if somebody can tell.
+
+        `changed` comes from `FeedReader.listening`.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while True:
             remaining = until - loop.time()
             if remaining <= 0:
-                return await self.find(job_id)
-            await _wait(changed, min(remaining, _LOOK_EVERY_S))
+                return await self._look(job_id)
+            await _wait(changed, min(remaining, self._look_every_s()))
             changed.clear()
-            found = await self.find(job_id)
+            found = await self._look(job_id)
             if found is not None and found.terminal:
                 return found
+
+    async def _look(self, job_id: str) -> Snapshot | None:
+        """A wait is a wish: while nobody can tell, the job is as it was."""
+        with suppress(StoreUnavailable):
+            return await self.find(job_id)
+        return None
 
     async def follow(self, job_id: str, after: int, keep_alive_s: float) -> AsyncIterator[Snapshot | None]:
         """Every change above order `after`, ending with the terminal one; None where a keep-alive is due."""
@@ -84,32 +101,49 @@ class JobView:
         async with self._feed.listening(job_id) as changed:
             quiet_since = loop.time()
             while True:
-                for snapshot in await self._changes(job_id, after):
+                for snapshot in await self._history(job_id):
+                    if snapshot.order <= after:
+                        continue
                     yield snapshot
                     after, quiet_since = snapshot.order, loop.time()
                     if snapshot.terminal:
                         return
-                await _wait(changed, _LOOK_EVERY_S)
+                await _wait(changed, min(self._look_every_s(), keep_alive_s))
                 changed.clear()
                 if loop.time() - quiet_since >= keep_alive_s:
                     yield None
                     quiet_since = loop.time()
 
-    async def _changes(self, job_id: str, after: int) -> list[Snapshot]:
+    async def _history(self, job_id: str) -> list[Snapshot]:
+        """What is known of the job's changes, oldest first.
+
+        The feed is believed while its newest entry is an end or is fresh. An older one may be behind, because a write
+        to Redis failed: then the store is asked too, and the later of the two stands.
+        """
         history: list[Snapshot] = []
         with suppress(FeedUnavailable):
             history = merged(job_id, await self._feed.entries(job_id))
-        if not history:
+        if history and (history[-1].terminal or history[-1].age_s() < _FRESH_S):
+            return history
+        try:
             stored = snapshot_of(await jobs.get(job_id))
-            history = [stored] if stored else []
-        return [snapshot for snapshot in history if snapshot.order > after]
+        except StoreUnavailable:
+            if history:
+                return history
+            raise
+        behind = stored is not None and (not history or history[-1].order < stored.order)
+        return [*history, stored] if stored and behind else history
+
+    def _look_every_s(self) -> float:
+        return _LOOK_EVERY_S if self._feed.reachable else _LOOK_EVERY_S_WITHOUT_FEED
 
     async def resource(self, snapshot: Snapshot) -> Job:
         """The job in full, claim-checked parameters and result fetched. Raises BlobUnavailable, BlobMissing."""
         fields = snapshot.fields
         params, result = fields.get("params"), fields.get("result")
         if claim := fields.get("params_claim"):
-            params = from_json(await self._blobs.get(claim["path"], claim["sha256"]))
+            with suppress(BlobMissing):  # its worker gave the job up for the same reason, which can still be read
+                params = from_json(await self._blobs.get(claim["path"], claim["sha256"]))
         if claim := fields.get("result_claim"):
             result = from_json(await self._blobs.get(claim["path"], claim["sha256"]))["result"]
         return Job.model_validate({**_common(snapshot), "params": params, "result": result})
@@ -168,10 +202,7 @@ def _failure(error: dict[str, Any] | None) -> dict[str, Any] | None:
     return error | {"type": known.path if known else error["type"]}
 
 
-async def _wait(changed: asyncio.Event, seconds: float) -> bool:
-    try:
+async def _wait(changed: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await changed.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -12,7 +12,7 @@ to the dead letters, and its neighbours are done long before.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import aiormq
@@ -20,6 +20,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aio_pika.message import IncomingMessage
 from aio_pika.robust_channel import RobustChannel
+from aio_pika.robust_connection import RobustConnection
 from aio_pika.robust_queue import RobustQueue
 from faststream import AckPolicy
 from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
@@ -31,7 +32,8 @@ from messaging.acknowledger import Acknowledger
 from messaging.publisher import BrokerUnavailable
 from messaging.settings import BrokerSettings
 
-_DEPTH_DEADLINE_S = 1.0
+_QUESTION_DEADLINE_S = 2.0
+_RETRY_S = 1.0
 
 
 class Delivery:
@@ -77,7 +79,7 @@ class Subscription:
         self.queue, self._prefetch = queue, prefetch
         self._careful, self._opened = careful, False
         self._taking = False
-        self._running: set[asyncio.Task[None]] = set()
+        self._opening: asyncio.Task[None] | None = None
         self._acknowledger: Acknowledger | None = None
         self._subscriber: RabbitSubscriber = broker.subscriber(
             RabbitQueue(queue, durable=True, queue_type=QueueType.QUORUM, declare=False),
@@ -94,21 +96,12 @@ class Subscription:
         async def take_carefully(raw: IncomingMessage) -> None:
             if not (raw.redelivered and self._careful) and not self._opened:
                 self._opened = True
-                self._spawn(self._open(take))
+                self._opening = asyncio.create_task(self._open(take))
             await take(raw)
 
         self._subscriber(take_carefully)
         await self._subscriber.start()
         self._taking = True
-
-    async def depth(self) -> int | None:
-        """Messages ready in the queue; None while the broker does not say."""
-        amqp, _ = self._amqp_consumer()
-        try:
-            async with asyncio.timeout(_DEPTH_DEADLINE_S):
-                return (await amqp.declare()).message_count
-        except (TimeoutError, *CONNECTION_EXCEPTIONS):
-            return None
 
     async def flushed(self) -> None:
         """Return when every acknowledgement that was asked for is on its way."""
@@ -139,34 +132,38 @@ class Subscription:
         if not self._taking:
             return
         self._taking = False
-        for task in tuple(self._running):
-            task.cancel()
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
         amqp, tag = self._amqp_consumer()
-        if not amqp.channel.is_closed:
-            await amqp.cancel(tag)
+        amqp._consumers.clear()  # or a reconnection during the drain would bring the consumer back
+        with suppress(TimeoutError, *CONNECTION_EXCEPTIONS):
+            async with asyncio.timeout(_QUESTION_DEADLINE_S):
+                await amqp.cancel(tag)
 
     async def _open(self, take: Callable[[AbstractIncomingMessage], Awaitable[None]]) -> None:
         """A prefetch applies to consumers that start after it, so consume anew."""
         amqp, tag = self._amqp_consumer()
-        await amqp.cancel(tag)
-        await amqp.channel.set_qos(prefetch_count=self._prefetch)
-        self._subscriber._consumer_tag = await amqp.consume(take)
+        while True:
+            try:
+                await amqp.cancel(tag)
+                await amqp.channel.set_qos(prefetch_count=self._prefetch)
+                self._subscriber._consumer_tag = await amqp.consume(take)
+            except CONNECTION_EXCEPTIONS:  # lost half-way, when there is no consumer that reconnection would restore
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
 
     def _amqp_consumer(self) -> tuple[RobustQueue, str]:
         """FastStream keeps both to itself; started subscribers have them."""
         return cast("tuple[RobustQueue, str]", (self._subscriber._queue_obj, self._subscriber._consumer_tag))
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
 
 class ConsumerConnection:
     """The consuming connection of a process and its subscriptions."""
 
-    def __init__(self, broker: RabbitBroker) -> None:
-        self._broker = broker
+    def __init__(self, broker: RabbitBroker, connection: RobustConnection) -> None:
+        self._broker, self._connection = broker, connection
         self._subscriptions: list[Subscription] = []
 
     async def subscribe(self, queue: str, prefetch: int, on_delivery: OnDelivery, *, careful: bool = False) -> None:
@@ -176,9 +173,22 @@ class ConsumerConnection:
         await subscription.start(on_delivery)
 
     async def depths(self) -> dict[str, int]:
-        """Messages ready per queue, for those where the broker says."""
-        found = {subscription.queue: await subscription.depth() for subscription in self._subscriptions}
-        return {queue: depth for queue, depth in found.items() if depth is not None}
+        """Messages ready per queue; empty while the broker does not say.
+
+        On a channel of its own: an answer that is given up on closes its channel, and with it whatever it consumes.
+        """
+        found: dict[str, int] = {}
+        with suppress(TimeoutError, *CONNECTION_EXCEPTIONS):
+            async with asyncio.timeout(_QUESTION_DEADLINE_S), self._connection.channel() as channel:
+                for subscription in self._subscriptions:
+                    queue = await channel.declare_queue(subscription.queue, passive=True)
+                    found[subscription.queue] = queue.declaration_result.message_count or 0
+        return found
+
+    async def abandon(self) -> None:
+        """Give everything unsettled back to the broker, cancelling the handlers that hold it."""
+        with suppress(*CONNECTION_EXCEPTIONS):
+            await self._connection.close()
 
     def dead_subscriptions(self) -> list[str]:
         """Queues that we should be consuming and are not."""
@@ -206,11 +216,11 @@ async def open_consumer(settings: BrokerSettings, name: str) -> AsyncIterator[Co
     )
     try:
         async with asyncio.timeout(settings.publish_deadline_s):
-            await broker.connect()
+            connection = await broker.connect()
     except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
         await broker.stop()
         raise BrokerUnavailable(f"cannot connect to the broker: {error}") from error
-    consumer = ConsumerConnection(broker)
+    consumer = ConsumerConnection(broker, connection)
     try:
         yield consumer
     finally:

@@ -17,6 +17,8 @@ class Reason(StrEnum):
     """Every attempt failed."""
     UNDECODABLE = "undecodable"
     """Headers or body do not fit any contract."""
+    RUNTIME_FAULT = "runtime-fault"
+    """Our own code failed around the handler."""
     KILLS_WORKER = "kills-worker"
     """Returned to the broker too often: whoever takes it dies."""
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractConnection, ExchangeType
-from aio_pika.exceptions import AMQPError, ChannelClosed, ChannelPreconditionFailed
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError, ChannelClosed, ChannelPreconditionFailed
 
 from messaging import names
+from messaging.publisher import BrokerUnavailable
 from schemas.kinds import kinds
 
 # A quorum queue sends a message to its dead-letter exchange when it was returned more often than this: it keeps
@@ -126,9 +127,14 @@ async def apply(url: str) -> None:
 
 
 async def check(url: str) -> list[str]:
-    """One line per object that is missing or has other arguments; empty when all is well. Changes nothing."""
+    """One line per object that is missing or has other arguments; empty when all is well. Changes nothing.
+
+    Raises BrokerUnavailable."""
     wanted = topology(kinds())
-    connection = await aio_pika.connect(url)
+    try:
+        connection = await aio_pika.connect(url)
+    except CONNECTION_EXCEPTIONS as error:
+        raise BrokerUnavailable(f"cannot connect to the broker: {error}") from error
     async with connection:
         found = [await _check_exchange(connection, exchange) for exchange in wanted.exchanges]
         found += [await _check_queue(connection, queue) for queue in wanted.queues]
@@ -136,7 +142,7 @@ async def check(url: str) -> list[str]:
 
 
 async def require(url: str) -> None:
-    """What every process does before it starts. Raises TopologyDrift."""
+    """What every process does before it starts. Raises TopologyDrift, BrokerUnavailable."""
     drift = await check(url)
     if drift:
         raise TopologyDrift("; ".join(drift) + " (run `millrace topology apply`)")

@@ -76,6 +76,12 @@ PROBLEM_TYPES = _types(
         "Try again after `Retry-After` seconds, with the same `Idempotency-Key` if you sent one.",
     ),
     ProblemType("store-unavailable", 503, "The store is away", "Try again after `Retry-After` seconds."),
+    ProblemType(
+        "bytes-missing",
+        500,
+        "Parameters or result are gone from the blob store",
+        "Restore the blob store, or run it again.",
+    ),
     ProblemType("internal-error", 500, "The gateway failed", "Report the request id in `instance`."),
     ProblemType("invalid-input", None, "The input cannot be used", "`detail` names the field and the fix."),
     ProblemType("input-empty", None, "A text has nothing that the model reads", "`detail` names it; leave it out."),
@@ -94,6 +100,7 @@ PROBLEM_TYPES = _types(
         "The message fits no contract",
         "It lies in the dead letters with its original bytes.",
     ),
+    ProblemType("runtime-fault", None, "Our own code failed", "It lies in the dead letters with the traceback."),
     ProblemType(
         "worker-killed",
         None,

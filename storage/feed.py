@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 _MAX_ENTRIES = 512
 _RECONNECT_S = 1.0
+_CANCEL_AGAIN_S = 0.2
 _KEEP_OPEN = "mr:keep-open"  # a subscription connection can only be read while it is subscribed to something
 _PACE = "mr:pace"
 _RESERVATION_TTL_S = 24 * 3600
@@ -32,10 +33,21 @@ _RESERVATION_TTL_S = 24 * 3600
 # XADD fails for an id that is not above the newest one: a duplicate or a straggler, which changes nothing.
 _APPEND = """
 local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], ARGV[1] .. '-0', 'patch', ARGV[2])
-if type(added) == 'table' and added.err then return 0 end
+if type(added) == 'table' and added.err then
+  if string.find(added.err, 'equal or smaller') then return 0 end
+  return added
+end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('PUBLISH', KEYS[1], ARGV[1])
 return 1
+"""
+
+
+# What was noted first stands. A script, since `SET NX GET` needs Redis 7.
+_RESERVE = """
+local before = redis.call('GET', KEYS[1])
+if not before then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
+return before
 """
 
 
@@ -66,15 +78,15 @@ class FeedWriter:
         if not patches:
             return
         try:
-            pipeline = self._redis.pipeline(transaction=False)
-            for patch in patches:
-                changed = to_json(patch.fields | (patch.birth or {}))
-                await self._append(
-                    keys=[_key(patch.job_id)],
-                    args=[patch.order, changed, self._ttl_s, _MAX_ENTRIES],
-                    client=pipeline,
-                )
-            await pipeline.execute(raise_on_error=True)
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for patch in patches:
+                    changed = to_json(patch.fields | (patch.birth or {}))
+                    await self._append(
+                        keys=[_key(patch.job_id)],
+                        args=[patch.order, changed, self._ttl_s, _MAX_ENTRIES],
+                        client=pipeline,
+                    )
+                await pipeline.execute(raise_on_error=True)
         except (RedisError, OSError) as error:
             log.warning("feed_not_written", error=str(error), jobs=len(patches))
 
@@ -89,6 +101,9 @@ class FeedReader:
 
     def __init__(self, redis: Redis, pubsub: PubSub) -> None:
         self._redis, self._pubsub = redis, pubsub
+        self._reserve = redis.register_script(_RESERVE)
+        self.reachable = True
+        """Whether Redis answered when it was last asked for a feed."""
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._opening = asyncio.Lock()  # two first subscriptions at once would open two connections and lose one
 
@@ -97,7 +112,9 @@ class FeedReader:
         try:
             found = await self._redis.xrange(_key(job_id), "-" if after is None else f"({after}-0")
         except (RedisError, OSError) as error:
+            self.reachable = False
             raise FeedUnavailable(str(error)) from error
+        self.reachable = True
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
         return [FeedEntry(int(entry.partition(b"-")[0]), from_json(values[b"patch"])) for entry, values in entries]
 
@@ -152,7 +169,7 @@ class FeedReader:
         """Note that this job is about to be requested with parameters of this digest. Returns the digest that was
         noted before, None when there was none or when Redis is away: then the store tells, a moment later."""
         try:
-            before = await self._redis.set(f"mr:request:{job_id}", digest, nx=True, get=True, ex=_RESERVATION_TTL_S)
+            before = await self._reserve(keys=[f"mr:request:{job_id}"], args=[digest, _RESERVATION_TTL_S])
         except (RedisError, OSError):
             return None
         return before.decode() if isinstance(before, bytes) else None
@@ -191,6 +208,14 @@ async def open_feed_reader(settings: StorageSettings) -> AsyncIterator[FeedReade
         try:
             yield reader
         finally:
-            waking.cancel()
-            with suppress(asyncio.CancelledError):
-                await waking
+            await end(waking)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task that talks to Redis, until it listens: a cancellation that arrives while the client connects is
+    swallowed (`asyncio.wait_for` of Python 3.11), and waiting for the task then never ends. Raises what it raised."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
+    with suppress(asyncio.CancelledError):
+        task.result()

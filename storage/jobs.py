@@ -8,13 +8,15 @@ from typing import Any
 from bson.errors import BSONError
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
-from pymongo.results import BulkWriteResult
 
 from schemas.lifecycle import JobState
 from storage.database import Database, StoreUnavailable
 from storage.documents import JobDocument
 
 _DUPLICATE_KEY = 11000
+# Codes by which MongoDB says that a document can never be stored: malformed, too deep, too large, refused by a
+# validator. (src/mongo/base/error_codes.yml; 10334, 17419 and 17420 are sizes.)
+_UNFIT = frozenset({2, 9, 14, 15, 22, *range(52, 58), 121, 10334, 17419, 17420})
 # What the driver raises for a document that BSON cannot say: too large, an integer beyond 64 bits, a NUL in a name.
 _NO_BSON = (BSONError, OverflowError, RecursionError)
 
@@ -36,6 +38,9 @@ class JobPatch:
         """Both patches as one. The newer one's fields win, whichever of them comes first."""
         older, newer = sorted((self, other), key=lambda patch: patch.order)
         return JobPatch(self.job_id, newer.order, older.fields | newer.fields, self.birth or other.birth)
+
+
+_Operation = tuple[JobPatch, InsertOne[dict[str, Any]] | UpdateOne]
 
 
 @dataclass(frozen=True)
@@ -61,44 +66,44 @@ class JobProjection:
         """
         births = [patch for patch in patches if patch.birth is not None]
         others = [patch for patch in patches if patch.birth is None]
-        known, unfit = await self._write({patch.job_id: (patch, _insert(patch)) for patch in births})
-        _, unfit_updates = await self._write({patch.job_id: (patch, _upsert(patch)) for patch in [*others, *known]})
+        known, unfit = await self._write([(patch, _insert(patch)) for patch in births])
+        met, unfit_upserts = await self._write([(patch, _upsert(patch)) for patch in others])
+        _, unfit_updates = await self._write([(patch, _update(patch)) for patch in [*known, *met]])
         # The outcome came before the command, or the command came twice: give the job what only the command knows.
-        _, unfit_births = await self._write({patch.job_id: (patch, _fill_birth(patch)) for patch in known})
-        return FoldResult([*unfit, *unfit_updates, *unfit_births])
+        _, unfit_births = await self._write([(patch, _fill_birth(patch)) for patch in known])
+        return FoldResult([*unfit, *unfit_upserts, *unfit_updates, *unfit_births])
 
-    async def _write(
-        self, operations: dict[str, tuple[JobPatch, InsertOne[dict[str, Any]] | UpdateOne]]
-    ) -> tuple[list[JobPatch], list[tuple[JobPatch, str]]]:
-        """Returns the patches that collided on `_id`, and those that the server refused with its reasons."""
-        if not operations:
+    async def _write(self, ordered: list[_Operation]) -> tuple[list[JobPatch], list[tuple[JobPatch, str]]]:
+        """Returns the patches that collided on `_id`, and those that cannot be stored, with the reasons."""
+        if not ordered:
             return [], []
-        ordered = list(operations.values())
         try:
-            await self._bulk([operation for _, operation in ordered])
+            await self._jobs.bulk_write([operation for _, operation in ordered], ordered=False)
+        except _NO_BSON as error:
+            return await self._isolated(ordered, str(error))
         except BulkWriteError as error:
+            if error.details["writeConcernErrors"]:
+                raise StoreUnavailable(str(error.details["writeConcernErrors"])) from error
             failures = [(ordered[item["index"]][0], item) for item in error.details["writeErrors"]]
             collided = [patch for patch, item in failures if item["code"] == _DUPLICATE_KEY]
-            unfit = [(patch, str(item["errmsg"])) for patch, item in failures if item["code"] != _DUPLICATE_KEY]
+            unfit = [(patch, str(item["errmsg"])) for patch, item in failures if item["code"] in _UNFIT]
+            if len(collided) + len(unfit) < len(failures):  # something that may pass, such as a full disk
+                raise StoreUnavailable(str(failures)) from error
             return collided, unfit
         except PyMongoError as error:
             raise StoreUnavailable(str(error)) from error
-        except _NO_BSON as error:
-            return await self._write_apart(list(operations.items()), error)
         return [], []
 
-    async def _write_apart(
-        self, operations: list[tuple[str, tuple[JobPatch, InsertOne[dict[str, Any]] | UpdateOne]]], error: Exception
+    async def _isolated(
+        self, ordered: list[_Operation], reason: str
     ) -> tuple[list[JobPatch], list[tuple[JobPatch, str]]]:
         """One of these cannot even be sent: halve them until it stands alone."""
-        if len(operations) == 1:
-            return [], [(operations[0][1][0], str(error))]
-        middle = len(operations) // 2
-        left, right = await self._write(dict(operations[:middle])), await self._write(dict(operations[middle:]))
-        return left[0] + right[0], left[1] + right[1]
-
-    async def _bulk(self, operations: list[InsertOne[dict[str, Any]] | UpdateOne]) -> BulkWriteResult:
-        return await self._jobs.bulk_write(operations, ordered=False)
+        if len(ordered) == 1:
+            return [], [(ordered[0][0], reason)]
+        middle = len(ordered) // 2
+        collided, unfit = await self._write(ordered[:middle])
+        more_collided, more_unfit = await self._write(ordered[middle:])
+        return [*collided, *more_collided], [*unfit, *more_unfit]
 
 
 def _insert(patch: JobPatch) -> InsertOne[dict[str, Any]]:
@@ -106,12 +111,19 @@ def _insert(patch: JobPatch) -> InsertOne[dict[str, Any]]:
 
 
 def _upsert(patch: JobPatch) -> UpdateOne:
-    """When the guard fails the upsert collides on `_id`: what is stored is newer already."""
-    created = {} if patch.birth else {"created_at": patch.fields["updated_at"]}
+    """For a job whose command has not come yet. A collision on `_id` only says that the job is there: either it is
+    newer, or it appeared between this operation's look and its write. So it is followed by an update."""
     return UpdateOne(
         {"_id": patch.job_id, "order": {"$lt": patch.order}},
-        {"$set": {"order": patch.order, **patch.fields}, "$setOnInsert": created},
+        {"$set": {"order": patch.order, **patch.fields}, "$setOnInsert": {"created_at": patch.fields["updated_at"]}},
         upsert=True,
+    )
+
+
+def _update(patch: JobPatch) -> UpdateOne:
+    """For a job that is there: matching nothing means that it is newer already."""
+    return UpdateOne(
+        {"_id": patch.job_id, "order": {"$lt": patch.order}}, {"$set": {"order": patch.order, **patch.fields}}
     )
 
 

@@ -6,7 +6,10 @@ https://www.w3.org/TR/trace-context/#traceparent-header
 import re
 import secrets
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+# Version ff is none, and version 00 ends with its flags; later ones may go on.
+_TRACEPARENT = re.compile(
+    r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+)
 
 
 def child_of(traceparent: str | None) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import structlog
 from pydantic_core import to_jsonable_python
 
 from consumers.runtime.incoming import Undecodable, read_envelope
-from consumers.runtime.patience import until_done
+from consumers.runtime.patience import PASSING, until_done
 from consumers.runtime.pool import Services
 from messaging import names
 from messaging.consumer import Delivery
@@ -55,23 +56,34 @@ class DeadLetters:
 
     async def _keep(self, delivery: Delivery) -> None:
         evidence = Forensics.from_headers(delivery.headers)
+        envelope = _envelope_of(delivery)
+        try:
+            letter = await self._letter(delivery, envelope, evidence, _storable(without_forensics(delivery.headers)))
+            await dead_letters.add(letter)
+        except PASSING:
+            raise
+        except Exception:
+            # Headers can be more hostile than we foresee; the bytes and the reason are kept whatever they hold.
+            log.exception("dead_letter_reduced")
+            harmless = replace(evidence, at="")
+            letter = await self._letter(delivery, envelope, harmless, {"unreadable": repr(delivery.headers)[:4_000]})
+            await dead_letters.add(letter)
         if evidence.reason is Reason.KILLS_WORKER:
             metrics.DEAD_LETTERS.labels(evidence.queue, evidence.reason).inc()
-        envelope = _envelope_of(delivery)
-        letter = await self._letter(delivery, envelope, evidence)
-        await dead_letters.add(letter)
         if envelope is not None and evidence.queue == names.work_queue(envelope.kind):
             await self._tell_end(envelope, evidence)
         log.error("dead_letter_kept", letter=letter.id, reason=evidence.reason, job_id=letter.job_id)
 
-    async def _letter(self, delivery: Delivery, envelope: Envelope | None, evidence: Forensics) -> DeadLetterDocument:
+    async def _letter(
+        self, delivery: Delivery, envelope: Envelope | None, evidence: Forensics, headers: dict[str, Any]
+    ) -> DeadLetterDocument:
         body: bytes | None = delivery.body
         claim = None
         if len(delivery.body) > CLAIM_CHECK_BYTES:
             path, sha256 = await self._outbox.blobs.put(delivery.body)
             body, claim = None, StoredClaim(path=path, sha256=sha256)
         return DeadLetterDocument(
-            id=_letter_id(delivery, envelope),
+            id=_letter_id(delivery, envelope, evidence.queue),
             reason=evidence.reason,
             queue=evidence.queue,
             routing_key=delivery.routing_key,
@@ -87,7 +99,7 @@ class DeadLetters:
             kind=envelope and envelope.kind,
             generation=envelope and envelope.generation,
             attempt=envelope and envelope.attempt,
-            headers=_storable(without_forensics(delivery.headers)),
+            headers=headers,
             body=body,
             body_claim=claim,
         )
@@ -106,11 +118,13 @@ class DeadLetters:
 _PROBLEM_OF = {
     Reason.EXHAUSTED: "attempts-exhausted",
     Reason.UNDECODABLE: "undecodable-message",
+    Reason.RUNTIME_FAULT: "runtime-fault",
     Reason.KILLS_WORKER: "worker-killed",
 }
 _TITLE_OF = {
     Reason.EXHAUSTED: "Every attempt failed",
     Reason.UNDECODABLE: "The message fits no contract",
+    Reason.RUNTIME_FAULT: "Our own code failed",
     Reason.KILLS_WORKER: "Every worker that took it died",
 }
 
@@ -121,17 +135,28 @@ def _envelope_of(delivery: Delivery) -> Envelope | None:
     return None
 
 
-def _letter_id(delivery: Delivery, envelope: Envelope | None) -> str:
-    """The same for every delivery of one letter, so that it is stored once."""
-    if envelope is not None:
-        return f"{envelope.id}.{envelope.generation}.{envelope.attempt}"
-    return hashlib.sha256(f"{delivery.message_id}\n".encode() + delivery.body).hexdigest()[:32]
+def _letter_id(delivery: Delivery, envelope: Envelope | None, queue: str) -> str:
+    """The same for every delivery of one letter, so that it is stored once. Its queue and bytes are part of it: the
+    ledger and a worker may give up on one command, and what cannot be decoded may bear anybody's id."""
+    name = f"{envelope.id}.{envelope.generation}.{envelope.attempt}" if envelope else delivery.message_id
+    return hashlib.sha256(f"{queue}\n{name}\n".encode() + delivery.body).hexdigest()[:32]
 
 
 def _storable(headers: dict[str, Any]) -> dict[str, Any]:
-    """Hostile headers hold anything AMQP can say; a document holds JSON, under names without dots and dollars."""
-    found = to_jsonable_python(headers, fallback=str, bytes_mode="base64")
-    return {name.replace(".", "_").replace("$", "_"): value for name, value in found.items()}
+    """Hostile headers hold anything AMQP can say; a document holds JSON, without these in names."""
+    found: dict[str, Any] = _renamed(to_jsonable_python(headers, fallback=str, bytes_mode="base64"))
+    return found
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_renamed(item) for item in value]
+    if isinstance(value, dict):
+        return {name.translate(_NAMES): _renamed(item) for name, item in value.items()}
+    return value
+
+
+_NAMES = str.maketrans(".$\0", "___")
 
 
 def _time(text: str) -> datetime | None:

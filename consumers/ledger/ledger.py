@@ -25,9 +25,9 @@ from messaging import names
 from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
 from messaging.message import claim_in
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, message_type
 from storage.database import open_database
-from storage.feed import FeedWriter, open_feed_writer
+from storage.feed import FeedWriter, end, open_feed_writer
 from storage.jobs import JobPatch, JobProjection
 from telemetry import metrics
 
@@ -122,6 +122,8 @@ class Ledger:
         claim = claim_in(delivery.headers)
         event_type = EVENT_OF_TYPE.get(envelope.type)
         if event_type is None:
+            if envelope.type != message_type(envelope.kind):
+                raise Undecodable(f"{envelope.type} is neither an event that we know nor a command of its kind")
             return command_patch(envelope, delivery.body, claim)
         event = await read_body(event_type, envelope, delivery.headers, delivery.body, self._services.outbox.blobs)
         return event_patch(envelope, event, claim)
@@ -212,6 +214,4 @@ class LedgerPool:
             try:
                 yield ledger
             finally:
-                folding.cancel()
-                with suppress(asyncio.CancelledError):
-                    await folding
+                await end(folding)

@@ -40,7 +40,7 @@ def after_failure(
     """A pure decision: reject fails the job, anything else is retried until its attempts are exhausted."""
     now = datetime.now(UTC)
     if isinstance(error, Reject):
-        refusal = JobError(type=error.type, title=error.title, detail=error.detail)
+        refusal = JobError(type=error.type, title=error.title, detail=_text(error.detail))
         return Finish(JobFailed(started_at=started_at, finished_at=now, error=refusal))
     asked_s = error.delay_s if isinstance(error, RetryLater) else None
     delay_s = next_delay_s(attempt, max_attempts, asked_s, rng)
@@ -51,11 +51,9 @@ def after_failure(
 
 def job_error(error: Exception) -> JobError:
     if isinstance(error, RetryLater):
-        return JobError(type="retry-later", title="Something is in the way", detail=error.detail)
-    detail = f"{type(error).__name__}: {error}"
-    return JobError(
-        type="attempt-failed", title="The attempt failed", detail=detail[:2_000], fingerprint=fingerprint(error)
-    )
+        return JobError(type="retry-later", title="Something is in the way", detail=_text(error.detail))
+    detail = _text(f"{type(error).__name__}: {error}")
+    return JobError(type="attempt-failed", title="The attempt failed", detail=detail, fingerprint=fingerprint(error))
 
 
 def forensics(error: Exception, reason: Reason, queue: str, started_at: datetime | None = None) -> Forensics:
@@ -64,11 +62,16 @@ def forensics(error: Exception, reason: Reason, queue: str, started_at: datetime
         queue=queue,
         at=datetime.now(UTC).isoformat(),
         error_type=type(error).__name__,
-        error_detail=str(error)[:2_000],
+        error_detail=_text(str(error)),
         fingerprint=fingerprint(error),
-        traceback=bounded_traceback(error),
+        traceback=_text(bounded_traceback(error), 8_000),
         started_at=started_at.isoformat() if started_at else "",
         host=HOST,
         worker=WORKER,
         code_version=CODE_VERSION,
     )
+
+
+def _text(text: str, limit: int = 2_000) -> str:
+    """What JSON and AMQP can carry: an exception may quote a file name that is no text."""
+    return text.encode("utf-8", "replace").decode()[:limit]

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_PASSING = (PublishFailed, StoreUnavailable, BlobUnavailable)
+PASSING = (PublishFailed, StoreUnavailable, BlobUnavailable)
 
 
 async def until_done(operation: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -26,7 +26,7 @@ async def until_done(operation: Callable[P, Awaitable[T]], *args: P.args, **kwar
     """
     try:
         return await operation(*args, **kwargs)
-    except _PASSING as error:
+    except PASSING as error:
         _say(error)
     result: T = await _retrying(operation, *args, **kwargs)
     return result
@@ -42,7 +42,7 @@ def _say(error: BaseException | None) -> None:
 
 
 _retrying = AsyncRetrying(
-    retry=retry_if_exception_type(_PASSING),
+    retry=retry_if_exception_type(PASSING),
     wait=wait_exponential_jitter(multiplier=0.1, max=5),
     before_sleep=_before_sleep,
 )

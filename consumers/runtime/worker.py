@@ -53,6 +53,10 @@ class Worker:
         self._idle.clear()
         try:
             await self._settle(delivery)
+        except Exception as error:
+            log.exception("runtime_fault")  # ours, not the handler's: the message must be settled all the same
+            await self._bury(delivery, Bury(forensics(error, Reason.RUNTIME_FAULT, self._queue)))
+            delivery.ack()
         finally:
             self.in_flight -= 1
             if not self.in_flight:
@@ -72,18 +76,18 @@ class Worker:
 
     async def _attempt(self, delivery: Delivery, envelope: Envelope) -> None:
         started_at = datetime.now(UTC)
-        if envelope.deadline is not None and envelope.deadline <= started_at:
+        first_time = envelope.attempt == 1 and not delivery.delivered_before
+        if first_time and envelope.deadline is not None and envelope.deadline <= started_at:
             await self._tell(envelope, Finish(_missed(envelope.deadline, started_at)))
             return
         metrics.QUEUE_WAIT_SECONDS.labels(self.kind).observe((started_at - envelope.time).total_seconds())
         try:
             event = await self._run(delivery, envelope, started_at)
+            await self._tell(envelope, Finish(event))  # a result that is no JSON is a failed attempt
         except Undecodable:
             raise
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is a verdict
             await self._failed(error, delivery, envelope, started_at)
-        else:
-            await self._tell(envelope, Finish(event))
 
     async def _run(self, delivery: Delivery, envelope: Envelope, started_at: datetime) -> JobSucceeded:
         params = await self._params(delivery, envelope)

@@ -100,10 +100,12 @@ async def stream(job_id: str, request: Request, _principal: Principal, parts: Pa
     """The job's life as server-sent events, named after its status, each with the whole job as data.
 
     Ids grow with the job; `Last-Event-ID` resumes behind the one that the client saw last, without loss or repeat.
-    The stream ends with the terminal event.
+    The stream ends with the terminal event; a client that has it already gets 204, which keeps it from reconnecting.
     """
     after = preferences.known_order(request.headers)
-    await _find(parts, job_id)
+    found = await _find(parts, job_id)
+    if found.terminal and found.order <= after:
+        return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_events(parts, job_id, after), media_type="text/event-stream", headers=headers)
 
