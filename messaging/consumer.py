@@ -132,9 +132,9 @@ class Subscription:
         if not self._taking:
             return
         self._taking = False
-        if self._opening is not None:
+        if self._opening is not None:  # half-way through opening, the tag is nobody's: let it finish if it can
+            await asyncio.wait([self._opening], timeout=_QUESTION_DEADLINE_S)
             self._opening.cancel()
-            await asyncio.wait([self._opening])
         amqp, tag = self._amqp_consumer()
         amqp._consumers.clear()  # or a reconnection during the drain would bring the consumer back
         with suppress(TimeoutError, *CONNECTION_EXCEPTIONS):

@@ -17,7 +17,7 @@ from messaging.publisher import BrokerUnavailable
 from schemas.kinds import kinds
 
 # A quorum queue sends a message to its dead-letter exchange when it was returned more often than this: it keeps
-# killing its worker. Innocent bystanders are returned at most once per worker process (see consumer.py).
+# killing its worker. A crash or a lost connection returns innocent bystanders too, once each (see consumer.py).
 WORK_DELIVERY_LIMIT = 6
 # The ledger and the dead-letters consumer must not lose a message to their own crash loop; 3.10 misreads -1.
 UNLIMITED_DELIVERIES = 1_000_000

@@ -5,10 +5,10 @@ from prometheus_client import Counter, Gauge, Histogram
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 
 JOBS_ACCEPTED = Counter("millrace_jobs_accepted_total", "Jobs answered with 202", ["kind"])
-JOBS_REFUSED = Counter("millrace_jobs_refused_total", "Submissions answered with a problem", ["problem"])
+JOBS_REFUSED = Counter("millrace_jobs_refused_total", "Requests answered with a problem", ["problem"])
 HTTP_SECONDS = Histogram(
     "millrace_http_request_seconds",
-    "Time to answer, streams excluded",
+    "Time to answer; a stream counts until its end",
     ["method", "route", "status"],
     buckets=_SECONDS,
 )
