@@ -6,8 +6,10 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.problems import ProblemError, response
 from telemetry import metrics, trace
 
 log = structlog.get_logger()
@@ -37,7 +39,7 @@ class Front:
             await self._observed(scope, receive, send)
 
     async def _observed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
 
         async def send_with_ids(message: Message) -> None:
             nonlocal status
@@ -50,6 +52,13 @@ class Front:
 
         try:
             await self._app(scope, receive, send_with_ids)
+        except Exception as error:
+            # Here and not in Starlette's outermost layer, which knows none of the ids.
+            log.exception("request_failed")
+            if status:
+                raise  # half an answer is out; closing the connection is all that is left to say
+            failed = ProblemError("internal-error", type(error).__name__)
+            await response(Request(scope), failed)(scope, receive, send_with_ids)
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "unmatched")

@@ -89,7 +89,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, mapped(_invalid_query))
     app.add_exception_handler(HTTPException, mapped(_http_error))
     app.add_exception_handler(405, _wrong_method)
-    app.add_exception_handler(Exception, mapped(_internal_error))
     app.add_api_route("/problems", _index, response_class=HTMLResponse, include_in_schema=False)
     app.add_api_route("/problems/{slug}", _page, response_class=HTMLResponse, include_in_schema=False)
 
@@ -122,11 +121,6 @@ async def _wrong_method(request: Request, _error: Exception) -> Response:
 
     allowed = ", ".join(filter(takes, _METHODS))
     return response(request, ProblemError("method-not-allowed", f"{allowed} only", headers={"Allow": allowed}))
-
-
-def _internal_error(error: Exception) -> ProblemError:
-    log.error("request_failed", exc_info=error)
-    return ProblemError("internal-error", type(error).__name__)
 
 
 async def _index() -> HTMLResponse:

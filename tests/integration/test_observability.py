@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 import structlog
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
@@ -92,3 +93,18 @@ def sample(text: str, name: str, **labels: str) -> float:
     ]
     assert found, f"no {name} {labels}"
     return float(found[0])
+
+
+async def test_a_fault_of_the_gateway_is_a_problem_with_the_ids_of_its_request(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("storage.jobs.page", fail)
+    async with gateway() as client:
+        answer = await client.get("/v1/jobs", headers={"X-Request-ID": "request-500"})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"] == answer.json()["instance"] == "request-500"
+    assert "traceparent" in answer.headers
