@@ -122,7 +122,8 @@ async def _events(parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:
 async def _find(parts: Parts, job_id: str) -> Snapshot:
     found = await parts.view.find_new(job_id) if _plausible(job_id) else None
     if found is None:
-        raise ProblemError("not-found", f"there is no job {job_id!r}")
+        detail = f"there is no job {job_id!r}; one accepted seconds ago may not be visible yet: ask again"
+        raise ProblemError("not-found", detail, headers={"Retry-After": "1"})
     return found
 
 
