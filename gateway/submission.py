@@ -93,16 +93,16 @@ class Submission:
     async def _replayed(self, asked: _Request) -> Snapshot | None:
         """The job of an earlier request with this idempotency key, when there is one.
 
-        A request that was noted but is unknown to the store is published again: either its first publish failed, or
-        the ledger has not seen it yet and folds the second one into nothing.
+        A request that was noted but is unknown is published again: its first publish failed, or the store is away, or
+        the ledger has not seen it yet; and the second command folds into nothing.
         """
         if asked.envelope.idempotency_key is None:
             return None
         digest = hashlib.sha256(asked.params.model_dump_json().encode()).hexdigest()
         noted = await self._feed.reserve(asked.envelope.job_id, f"{asked.kind.name}:{digest}")
-        known = await self._view.find(asked.envelope.job_id)
-        if known is not None and noted is None:
-            noted = f"{known.fields['kind']}:{known.fields.get('params_sha256')}"
+        known = await self._view.look(asked.envelope.job_id)
+        if known is not None and noted is None and known.fields.get("params_sha256"):
+            noted = f"{known.fields['kind']}:{known.fields['params_sha256']}"
         if noted is not None and noted != f"{asked.kind.name}:{digest}":
             raise ProblemError(
                 "idempotency-key-reused",

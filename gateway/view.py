@@ -82,15 +82,15 @@ class JobView:
         while True:
             remaining = until - loop.time()
             if remaining <= 0:
-                return await self._look(job_id)
+                return await self.look(job_id)
             await _wait(changed, min(remaining, self._look_every_s()))
             changed.clear()
-            found = await self._look(job_id)
+            found = await self.look(job_id)
             if found is not None and found.terminal:
                 return found
 
-    async def _look(self, job_id: str) -> Snapshot | None:
-        """A wait is a wish: while nobody can tell, the job is as it was."""
+    async def look(self, job_id: str) -> Snapshot | None:
+        """Like `find`, for those who can do without: None also while nobody can tell."""
         with suppress(StoreUnavailable):
             return await self.find(job_id)
         return None

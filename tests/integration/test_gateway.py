@@ -5,6 +5,7 @@ import re
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -97,10 +98,12 @@ async def test_a_wait_is_no_error_while_the_store_is_away(servers: Servers, monk
         await servers.store.kill()
         try:
             posted = await client.post("/v1/jobs", json=PROBE, headers=WAIT)
+            keyed = await client.post("/v1/jobs", json=PROBE, headers={"Idempotency-Key": uuid4().hex})
             read = await client.get(posted.headers.get("location", "/v1/jobs/none"))
         finally:
             await servers.store.start()
     assert (posted.status_code, posted.json()["status"]) == (200, "queued"), "the broker has it: it was accepted"
+    assert keyed.status_code == 202, keyed.text
     assert (read.status_code, read.json()["type"]) == (503, "/problems/store-unavailable")
     assert int(read.headers["retry-after"]) >= 1
 
