@@ -1,5 +1,6 @@
 """JSON values that every part can hold: what JSON can say goes further than what MongoDB stores."""
 
+from math import isfinite
 from typing import Annotated
 
 from pydantic import AfterValidator, JsonValue
@@ -26,6 +27,8 @@ def _check(value: JsonValue, depth: int) -> None:
             _check(item, depth - 1)
     elif isinstance(value, int) and value not in _INT64:
         raise ValueError("an integer beyond 64 bits; send it as a string")
+    elif isinstance(value, float) and not isfinite(value):  # what 1e400 is read as
+        raise ValueError("a number beyond the range of a double; send it as a string")
 
 
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable)]

@@ -1,12 +1,13 @@
 """Jobs: submit, list, poll, stream."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from pydantic import AfterValidator
 
 from gateway import cursors, preferences
 from gateway.dependencies import HotRoute, Parts, PartsDependency, Principal
@@ -23,6 +24,16 @@ router = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEM_RESPONSES)
 hot = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEM_RESPONSES, route_class=HotRoute)
 
 KEEP_ALIVE_S = 15.0
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    """What names no zone is taken as UTC. Raises ValueError at the ends of the calendar, beyond which UTC ends."""
+    if time is None:
+        return None
+    try:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("beyond the calendar; give a date between the years 2 and 9998") from None
 
 
 @hot.post("/jobs", status_code=202, response_model=Job, openapi_extra=job_request_body())
@@ -54,7 +65,7 @@ async def list_jobs(
     cursor: str | None = None,
     status: JobState | None = None,
     kind: str | None = None,
-    created_after: datetime | None = None,
+    created_after: Annotated[datetime | None, AfterValidator(_in_utc)] = None,
 ) -> Response:
     """Jobs, newest first. Pages are stable while jobs are added."""
     filters = {"status": status, "kind": kind, "created_after": created_after and created_after.isoformat()}

@@ -102,6 +102,7 @@ async def test_json_with_a_charset_or_a_suffix_is_json() -> None:
 
 UNUSUAL: list[tuple[str, bytes, int]] = [
     ("an integer beyond 64 bits", b'{"n": 99999999999999999999}', 422),
+    ("a number beyond a double", b'{"n": 1e400}', 422),
     ("a name with a NUL", b'{"a\\u0000b": 1}', 422),
     ("deeper than a document", b'{"a": ' * 150 + b"1" + b"}" * 150, 422),
     ("not a number", b'{"a": NaN, "b": Infinity}', 422),
@@ -259,6 +260,7 @@ async def test_a_query_that_cannot_be_understood_is_named(subtests: pytest.Subte
     queries = [
         ("limit=0", ["limit"]),
         ("limit=201", ["limit"]),
+        ("created_after=0001-01-01T00:00:00%2B14:00", ["created_after"]),
         ("limit=many&status=asleep&created_after=yesterday", ["limit", "status", "created_after"]),
         ("cursor=garbage", ["cursor"]),
         ("cursor=%C3%BC%00", ["cursor"]),
