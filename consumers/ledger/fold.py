@@ -83,8 +83,7 @@ def _retry_scheduled(event: JobRetryScheduled, _claim: Claim | None) -> dict[str
 
 
 def _succeeded(event: JobSucceeded, claim: Claim | None) -> dict[str, Any]:
-    where = {"path": claim.path, "sha256": claim.sha256} if claim else None
-    result = {"result_claim": where} if where else {"result": event.result}
+    result = {"result_claim": {"path": claim.path, "sha256": claim.sha256}} if claim else {"result": event.result}
     return {**_times(event), **result, "error": None, "progress": None}
 
 
