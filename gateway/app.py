@@ -26,8 +26,9 @@ from messaging.publisher import open_publisher
 from messaging.settings import BrokerSettings
 from producers.outbox import Outbox
 from storage.blobs import BlobStore
+from storage.cancellation import end
 from storage.database import open_database
-from storage.feed import FeedReader, end, open_feed_reader
+from storage.feed import FeedReader, open_feed_reader
 from storage.settings import StorageSettings
 
 _SOURCE = f"gateway-{socket.gethostname()}-{os.getpid()}"

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from storage.cancellation import end
 from storage.jobs import JobPatch
 from storage.settings import StorageSettings
 
@@ -25,7 +26,6 @@ log = structlog.get_logger()
 
 _MAX_ENTRIES = 512
 _RECONNECT_S = 1.0
-_CANCEL_AGAIN_S = 0.2
 _KEEP_OPEN = "mr:keep-open"  # a subscription connection can only be read while it is subscribed to something
 _PACE = "mr:pace"
 _RESERVATION_TTL_S = 24 * 3600
@@ -209,13 +209,3 @@ async def open_feed_reader(settings: StorageSettings) -> AsyncIterator[FeedReade
             yield reader
         finally:
             await end(waking)
-
-
-async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task that talks to Redis, until it listens: a cancellation that arrives while the client connects is
-    swallowed (`asyncio.wait_for` of Python 3.11), and waiting for the task then never ends. Raises what it raised."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
-    with suppress(asyncio.CancelledError):
-        task.result()

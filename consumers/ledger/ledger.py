@@ -26,8 +26,9 @@ from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
 from messaging.message import claim_in
 from schemas.envelope import Envelope, message_type
+from storage.cancellation import end
 from storage.database import open_database
-from storage.feed import FeedWriter, end, open_feed_writer
+from storage.feed import FeedWriter, open_feed_writer
 from storage.jobs import JobPatch, JobProjection
 from telemetry import metrics
 
