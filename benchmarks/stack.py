@@ -43,17 +43,23 @@ class Stack:
     waits: bool = True
     port: int = 0
     queues: tuple[str, ...] = ()
+    pools: str = POOLS
     _status: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Where its servers are."""
+        urls: dict[str, str] = self._status["environment"]
+        return urls
+
+    @property
     def servers(self) -> Servers:
-        urls = self._status["environment"]
-        return Servers(urls["RABBITMQ_URL"], urls["REDIS_URL"])
+        return Servers(self.environment["RABBITMQ_URL"], self.environment["REDIS_URL"])
 
     def start(self, _servers: Servers, _logs: Path, /) -> None:
         self._run("down", check=False)  # what an interrupted run has left
         shutil.rmtree(DATA_DIR, ignore_errors=True)
-        self._run("up", "--detach", "--pools", POOLS)
+        self._run("up", "--detach", "--pools", self.pools)
         self._status = json.loads(self._run("status", "--json"))
         self.port = urlsplit(self._status["api_url"]).port or 80
 
@@ -61,10 +67,10 @@ class Stack:
         self._run("down", check=False)
 
     def submission(self, number: int, headers: Headers = NO_HEADERS) -> bytes:
-        return http_request("POST", "/v1/jobs", submission_body(number), {**self._key(), **headers})
+        return http_request("POST", "/v1/jobs", submission_body(number), {**self.key(), **headers})
 
     def reading(self, job_id: str) -> bytes:
-        return http_request("GET", f"/v1/jobs/{job_id}", headers=self._key())
+        return http_request("GET", f"/v1/jobs/{job_id}", headers=self.key())
 
     def processes(self) -> Processes:
         """All but the broker and Redis, which the peers use too."""
@@ -93,7 +99,12 @@ class Stack:
             for process in consumers:
                 process.send_signal(signal.SIGCONT)
 
-    def _key(self) -> Headers:
+    def pool(self, name: str) -> psutil.Process:
+        """The process that runs this pool, as it is now: after a crash it is another."""
+        status = json.loads(self._run("status", "--json"))
+        return next(psutil.Process(unit["pid"]) for unit in status["pools"] if name in unit["pools"])
+
+    def key(self) -> Headers:
         return {"x-api-key": self._status["api_key"]}
 
     def _run(self, *arguments: str, check: bool = True) -> str:

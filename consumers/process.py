@@ -14,6 +14,7 @@ import structlog
 
 from consumers.runtime.health import serve_health
 from consumers.runtime.pool import Pool, RunningPool, Services
+from consumers.runtime.roster import listed
 from consumers.settings import WORKER, ConsumerSettings
 from messaging import topology
 from messaging.consumer import ConsumerConnection, open_consumer
@@ -21,6 +22,7 @@ from messaging.publisher import AmqpPublisher, open_publisher
 from messaging.settings import BrokerSettings
 from producers.outbox import Outbox
 from storage.blobs import BlobStore
+from storage.database import connect
 from storage.settings import StorageSettings
 from telemetry import metrics
 
@@ -45,6 +47,7 @@ async def run(pools: Sequence[Pool], port: int) -> None:
         running = {pool.name: await stack.enter_async_context(pool.open(services)) for pool in pools}
         watch = _Watch(services.consumer, publisher, running)
         await stack.enter_async_context(serve_health(settings.host, port, watch.health))
+        await stack.enter_async_context(listed(services.database, services.worker, list(running), watch.pools))
         log.info("started", pools=list(running), port=port)
         try:
             await watch.until(stopping)
@@ -60,9 +63,13 @@ async def _open_services(
 ) -> AsyncIterator[tuple[Services, AmqpPublisher]]:
     storage = StorageSettings()
     name = f"{'+'.join(pool.name for pool in pools)} {WORKER}"
-    async with open_publisher(broker, name) as publisher, open_consumer(broker, name) as consumer:
+    async with (
+        open_publisher(broker, name) as publisher,
+        open_consumer(broker, name) as consumer,
+        connect(storage) as database,
+    ):
         outbox = Outbox(publisher, BlobStore(storage.blobs))
-        yield Services(consumer, outbox, storage, WORKER, background), publisher
+        yield Services(consumer, outbox, storage, database, WORKER, background), publisher
 
 
 async def _drain(consumer: ConsumerConnection, running: list[RunningPool], limit_s: float) -> None:
@@ -90,8 +97,11 @@ class _Watch:
             "status": "ok" if ok else "degraded",
             "broker": "connected" if self._publisher.connected else "away",
             "not_consuming": deaf,
-            "pools": {name: pool.health() for name, pool in self._running.items()},
+            "pools": self.pools(),
         }
+
+    def pools(self) -> dict[str, Any]:
+        return {name: pool.health() for name, pool in self._running.items()}
 
     async def until(self, stopping: asyncio.Event) -> None:
         deaf_s = 0.0

@@ -13,15 +13,19 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway import problems
+from gateway.cancellation import Cancellation
 from gateway.dependencies import Parts
+from gateway.inquiry import Inquiry
 from gateway.keys import open_key_ring
 from gateway.middleware import Front
 from gateway.openapi import with_problem_schema
-from gateway.routes import asyncapi, health, inference, jobs
+from gateway.routes import asyncapi, dead_letters, health, inference, jobs
 from gateway.settings import GatewaySettings
 from gateway.submission import Submission
 from gateway.view import JobView
+from gateway.watch import open_watch
 from messaging import topology
+from messaging.inspection import AmqpInspector
 from messaging.publisher import open_publisher
 from messaging.settings import BrokerSettings
 from producers.outbox import Outbox
@@ -33,6 +37,7 @@ from storage.settings import StorageSettings
 
 _SOURCE = f"gateway-{socket.gethostname()}-{os.getpid()}"
 _PACE_INTERVAL_S = 2.0
+_STORE_ABSENT_AFTER_S = 0.8  # a client that is told so asks again; one that is kept waiting cannot do anything
 
 _EXPOSED = ["Location", "ETag", "Retry-After", "Preference-Applied", "Idempotent-Replayed", "X-Request-ID"]
 
@@ -55,7 +60,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
-    for router in (jobs.hot, jobs.router, inference.router, health.router, asyncapi.router):
+    for router in (jobs.hot, jobs.router, inference.router, dead_letters.router, health.router, asyncapi.router):
         app.include_router(router)
     problems.install(app)
     _document(app)
@@ -77,13 +82,32 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
     await topology.require(broker.url)
     async with AsyncExitStack() as stack:
         publisher = await stack.enter_async_context(open_publisher(broker, _SOURCE))
-        database = await stack.enter_async_context(open_database(storage))
+        database = await stack.enter_async_context(open_database(storage, _STORE_ABSENT_AFTER_S))
+        store = await stack.enter_async_context(open_watch(database))
         feed = await stack.enter_async_context(open_feed_reader(storage))
         blobs = BlobStore(storage.blobs)
-        view = JobView(feed, blobs)
-        submission = Submission(Outbox(publisher, blobs), feed, view, _SOURCE, settings)
+        view = JobView(feed, store, blobs)
+        inspector = AmqpInspector(publisher.connection)
+        inquiry = Inquiry(view, inspector, database, store)
+        outbox = Outbox(publisher, blobs)
+        submission = Submission(outbox, feed, view, _SOURCE, settings)
+        cancellation = Cancellation(outbox, feed, view, _SOURCE)
         await stack.enter_async_context(_kept_fresh(submission, feed))
-        yield Parts(settings, open_key_ring(settings), publisher, database, feed, view, submission)
+        keys = open_key_ring(settings)
+        yield Parts(
+            settings=settings,
+            keys=keys,
+            publisher=publisher,
+            inspector=inspector,
+            database=database,
+            store=store,
+            feed=feed,
+            view=view,
+            blobs=blobs,
+            submission=submission,
+            cancellation=cancellation,
+            inquiry=inquiry,
+        )
 
 
 @asynccontextmanager

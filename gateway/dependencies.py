@@ -10,12 +10,17 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
+from gateway.cancellation import Cancellation
+from gateway.inquiry import Inquiry
 from gateway.keys import KeyRing, well_formed
 from gateway.problems import ProblemError
 from gateway.settings import GatewaySettings
 from gateway.submission import Submission
 from gateway.view import JobView
+from gateway.watch import StoreWatch
+from messaging.inspection import Inspector
 from messaging.publisher import Publisher
+from storage.blobs import BlobStore
 from storage.database import Database
 from storage.feed import FeedReader
 
@@ -28,10 +33,15 @@ class Parts:
     settings: GatewaySettings
     keys: KeyRing
     publisher: Publisher
+    inspector: Inspector
     database: Database
+    store: StoreWatch
     feed: FeedReader
     view: JobView
+    blobs: BlobStore
     submission: Submission
+    cancellation: Cancellation
+    inquiry: Inquiry
 
 
 async def parts(request: Request) -> Parts:

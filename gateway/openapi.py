@@ -8,14 +8,14 @@ from schemas.problems import MEDIA_TYPE, PROBLEM_TYPES, Problem
 from schemas.resources import JobRequest
 
 
-def _problem_response(status: int) -> dict[str, Any]:
+def problem_response(status: int) -> dict[str, Any]:
     titles = sorted({problem.title for problem in PROBLEM_TYPES.values() if problem.status == status})
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": "; or: ".join(titles), "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: _problem_response(status) for status in (400, 401, 404, 413, 415, 422, 503)
+    status: problem_response(status) for status in (400, 401, 404, 409, 413, 415, 422, 503)
 }
 
 

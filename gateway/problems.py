@@ -22,7 +22,7 @@ from telemetry import metrics
 
 log = structlog.get_logger()
 
-_AWAY_S = 2  # what Retry-After says while a part is away: reconnection tries every second
+AWAY_S = 2  # what Retry-After says while a part is away: reconnection tries every second
 
 
 class ProblemError(Exception):
@@ -42,7 +42,12 @@ class ProblemError(Exception):
 
 def invalid_parameters(error: ValidationError, at: str = "") -> ProblemError:
     """All invalid fields at once, as JSON Pointers below `at`."""
-    fields = [InvalidField(pointer=at + pointer(item["loc"]), detail=item["msg"]) for item in error.errors()]
+    return invalid_fields(
+        [InvalidField(pointer=at + pointer(item["loc"]), detail=item["msg"]) for item in error.errors()]
+    )
+
+
+def invalid_fields(fields: list[InvalidField]) -> ProblemError:
     names = ", ".join(field.pointer or "the body" for field in fields[:3])
     return ProblemError("invalid-parameters", f"{len(fields)} invalid: {names}", errors=fields)
 
@@ -75,7 +80,7 @@ def install(app: FastAPI) -> None:
 
         return handle
 
-    away = {"Retry-After": str(_AWAY_S)}
+    away = {"Retry-After": str(AWAY_S)}
     app.add_exception_handler(ProblemError, mapped(lambda error: error))
     app.add_exception_handler(
         PublishFailed, mapped(lambda error: ProblemError("broker-unavailable", str(error), headers=away))
@@ -86,7 +91,7 @@ def install(app: FastAPI) -> None:
         )
     app.add_exception_handler(BlobMissing, mapped(lambda error: ProblemError("bytes-missing", str(error))))
     app.add_exception_handler(UnknownKind, mapped(_unknown_kind))
-    app.add_exception_handler(RequestValidationError, mapped(_invalid_query))
+    app.add_exception_handler(RequestValidationError, mapped(_invalid_request))
     app.add_exception_handler(HTTPException, mapped(_http_error))
     app.add_exception_handler(405, _wrong_method)
     app.add_api_route("/problems", _index, response_class=HTMLResponse, include_in_schema=False)
@@ -98,7 +103,12 @@ def _unknown_kind(error: UnknownKind) -> ProblemError:
     return ProblemError("invalid-parameters", str(error), errors=[field])
 
 
-def _invalid_query(error: RequestValidationError) -> ProblemError:
+def _invalid_request(error: RequestValidationError) -> ProblemError:
+    in_body = [item for item in error.errors() if item["loc"][0] == "body"]
+    if any(item["type"] == "json_invalid" for item in in_body):
+        return ProblemError("malformed-json", f"the body: {in_body[0]['ctx']['error']}")
+    if in_body:
+        return invalid_fields([InvalidField(pointer=pointer(i["loc"][1:]), detail=i["msg"]) for i in in_body])
     errors = [InvalidField(pointer=str(item["loc"][-1]), detail=item["msg"]) for item in error.errors()]
     return ProblemError("invalid-query", "; ".join(f"{e.pointer}: {e.detail}" for e in errors), errors=errors)
 

@@ -23,7 +23,7 @@ from schemas.kinds import AnyKind, kind_named
 from schemas.resources import Job, JobRequest
 from storage.blobs import BlobMissing, BlobUnavailable
 from storage.feed import FeedReader
-from telemetry import metrics
+from telemetry import failpoints, metrics
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,10 @@ class Submission:
         """A sugar route: the body is the parameters."""
         return await self._submit(request, principal, kind, await self._json_body(request), at="")
 
+    async def of_params(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> Response:
+        """A route that makes the parameters itself."""
+        return await self._submit(request, principal, kind, params, at="")
+
     async def _submit(self, request: Request, principal: str, kind: AnyKind, params: Any, at: str) -> Response:
         try:
             command: Contract = kind.command.model_validate(params)
@@ -69,8 +73,14 @@ class Submission:
             if asked.wait_s:
                 changed = await stack.enter_async_context(self._feed.listening(asked.envelope.job_id))
             replayed = await self._replayed(asked)
-            if replayed is None:
+            # A command that a full work queue refused has reached the ledger all the same: so it is published again
+            # as long as no worker need have seen it. The job may run twice and counts once. While the broker is away,
+            # the reaper has to bring it back.
+            if replayed is None or (replayed.untouched and self._outbox.publisher.connected):
+                failpoints.reach("gateway.before-publish")
                 await self._outbox.request(asked.envelope, asked.params)
+                failpoints.reach("gateway.after-confirm")
+            if replayed is None:
                 metrics.JOBS_ACCEPTED.labels(kind.name).inc()
             return await self._answer(asked, replayed, changed)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from gateway.watch import StoreWatch
 from schemas.envelope import Envelope
 from schemas.lifecycle import JobState, Position
 from schemas.problems import PROBLEM_TYPES
@@ -41,6 +42,12 @@ class Snapshot:
     def terminal(self) -> bool:
         return JobState(self.fields["status"]).terminal
 
+    @property
+    def untouched(self) -> bool:
+        """Whether it waits for its very first attempt."""
+        fields = self.fields
+        return (fields["status"], fields["generation"], fields["attempt"]) == (JobState.QUEUED, 0, 1)
+
     def age_s(self) -> float:
         """Seconds since the change, of a snapshot made from the feed."""
         changed_at = datetime.fromisoformat(self.fields["updated_at"])
@@ -52,8 +59,8 @@ class Snapshot:
 
 
 class JobView:
-    def __init__(self, feed: FeedReader, blobs: BlobStore) -> None:
-        self._feed, self._blobs = feed, blobs
+    def __init__(self, feed: FeedReader, store: StoreWatch, blobs: BlobStore) -> None:
+        self._feed, self._store, self._blobs = feed, store, blobs
 
     async def find(self, job_id: str) -> Snapshot | None:
         """Raises StoreUnavailable when neither Redis nor the store can tell."""
@@ -101,7 +108,7 @@ class JobView:
         async with self._feed.listening(job_id) as changed:
             quiet_since = loop.time()
             while True:
-                for snapshot in await self._history(job_id):
+                for snapshot in await self._whatever_is_known(job_id):
                     if snapshot.order <= after:
                         continue
                     yield snapshot
@@ -113,6 +120,12 @@ class JobView:
                 if loop.time() - quiet_since >= keep_alive_s:
                     yield None
                     quiet_since = loop.time()
+
+    async def _whatever_is_known(self, job_id: str) -> list[Snapshot]:
+        """A stream that has begun outlives what answers it: nothing is news while nobody can tell."""
+        with suppress(StoreUnavailable):
+            return await self._history(job_id)
+        return []
 
     async def _history(self, job_id: str) -> list[Snapshot]:
         """What is known of the job's changes, oldest first.
@@ -126,7 +139,7 @@ class JobView:
         if history and (history[-1].terminal or history[-1].age_s() < _FRESH_S):
             return history
         try:
-            stored = snapshot_of(await jobs.get(job_id))
+            stored = snapshot_of(await self._store.reading(jobs.get(job_id)))
         except StoreUnavailable:
             if history:
                 return history
@@ -190,12 +203,12 @@ def _common(snapshot: Snapshot) -> dict[str, Any]:
         "id": snapshot.job_id,
         **{name: fields.get(name) for name in names},
         "progress": fields.get("progress"),
-        "error": _failure(fields.get("error")),
+        "error": failure(fields.get("error")),
         "links": {"self": f"/v1/jobs/{snapshot.job_id}", "events": f"/v1/jobs/{snapshot.job_id}/events"},
     }
 
 
-def _failure(error: dict[str, Any] | None) -> dict[str, Any] | None:
+def failure(error: dict[str, Any] | None) -> dict[str, Any] | None:
     if error is None:
         return None
     known = PROBLEM_TYPES.get(error["type"])

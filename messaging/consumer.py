@@ -28,6 +28,7 @@ from faststream.rabbit.message import RabbitMessage
 from faststream.rabbit.subscriber.usecase import RabbitSubscriber
 from yarl import URL
 
+from messaging import names
 from messaging.acknowledger import Acknowledger
 from messaging.publisher import BrokerUnavailable
 from messaging.settings import BrokerSettings
@@ -70,6 +71,8 @@ class Delivery:
 
 
 OnDelivery = Callable[[Delivery], Awaitable[None]]
+OnBroadcast = Callable[[dict[str, Any]], None]
+OnConnected = Callable[[bool], None]
 
 
 class Subscription:
@@ -77,10 +80,12 @@ class Subscription:
 
     def __init__(self, broker: RabbitBroker, queue: str, prefetch: int, *, careful: bool) -> None:
         self.queue, self._prefetch = queue, prefetch
-        self._careful, self._opened = careful, False
-        self._taking = False
+        self._careful, self._opened = careful, prefetch == 1
+        self._taking = self._stopped = False
+        self._changing = asyncio.Lock()  # opening, pausing and resuming each cancel or replace the consumer
         self._opening: asyncio.Task[None] | None = None
         self._acknowledger: Acknowledger | None = None
+        self._take: Callable[[AbstractIncomingMessage], Awaitable[None]] = _nobody
         self._subscriber: RabbitSubscriber = broker.subscriber(
             RabbitQueue(queue, durable=True, queue_type=QueueType.QUORUM, declare=False),
             channel=Channel(prefetch_count=1),
@@ -96,9 +101,10 @@ class Subscription:
         async def take_carefully(raw: IncomingMessage) -> None:
             if not (raw.redelivered and self._careful) and not self._opened:
                 self._opened = True
-                self._opening = asyncio.create_task(self._open(take))
+                self._opening = asyncio.create_task(self._open())
             await take(raw)
 
+        self._take = take
         self._subscriber(take_carefully)
         await self._subscriber.start()
         self._taking = True
@@ -129,30 +135,51 @@ class Subscription:
 
         Done on AMQP level because FastStream's own stop() drains first and hoards what arrives meanwhile.
         """
-        if not self._taking:
-            return
-        self._taking = False
+        self._stopped = True
         if self._opening is not None:  # half-way through opening, the tag is nobody's: let it finish if it can
             await asyncio.wait([self._opening], timeout=_QUESTION_DEADLINE_S)
             self._opening.cancel()
-        amqp, tag = self._amqp_consumer()
-        amqp._consumers.clear()  # or a reconnection during the drain would bring the consumer back
-        with suppress(TimeoutError, *CONNECTION_EXCEPTIONS):
-            async with asyncio.timeout(_QUESTION_DEADLINE_S):
-                await amqp.cancel(tag)
+        await self.pause()
 
-    async def _open(self, take: Callable[[AbstractIncomingMessage], Awaitable[None]]) -> None:
-        """A prefetch applies to consumers that start after it, so consume anew."""
-        amqp, tag = self._amqp_consumer()
-        while True:
+    async def pause(self) -> None:
+        """No new deliveries until `resume`."""
+        async with self._changing:
+            if not self._taking:
+                return
+            self._taking = False
+            amqp, tag = self._amqp_consumer()
+            amqp._consumers.clear()  # or a reconnection would bring the consumer back
+            with suppress(TimeoutError, *CONNECTION_EXCEPTIONS):
+                async with asyncio.timeout(_QUESTION_DEADLINE_S):
+                    await amqp.cancel(tag)
+
+    async def resume(self, prefetch: int | None = None) -> None:
+        """Take work again after `pause`, `prefetch` messages at a time instead of as many as before when given.
+        Returns when the broker has us as a consumer, however long it is away."""
+        async with self._changing:
+            self._taking = await self._consume(prefetch or self._prefetch)
+
+    async def _open(self) -> None:
+        async with self._changing:
+            if self._taking:
+                amqp, tag = self._amqp_consumer()
+                amqp._consumers.clear()
+                with suppress(*CONNECTION_EXCEPTIONS):
+                    await amqp.cancel(tag)
+                self._taking = await self._consume(self._prefetch)
+
+    async def _consume(self, prefetch: int) -> bool:
+        """Become a consumer, unless the process stops meanwhile. A prefetch applies to consumers that start later."""
+        amqp, _ = self._amqp_consumer()
+        while not self._stopped:
             try:
-                await amqp.cancel(tag)
-                await amqp.channel.set_qos(prefetch_count=self._prefetch)
-                self._subscriber._consumer_tag = await amqp.consume(take)
-            except CONNECTION_EXCEPTIONS:  # lost half-way, when there is no consumer that reconnection would restore
+                await amqp.channel.set_qos(prefetch_count=prefetch)
+                self._subscriber._consumer_tag = await amqp.consume(self._take)
+            except CONNECTION_EXCEPTIONS:  # there is no consumer yet that reconnection would restore
                 await asyncio.sleep(_RETRY_S)
             else:
-                return
+                return True
+        return False
 
     def _amqp_consumer(self) -> tuple[RobustQueue, str]:
         """FastStream keeps both to itself; started subscribers have them."""
@@ -166,11 +193,32 @@ class ConsumerConnection:
         self._broker, self._connection = broker, connection
         self._subscriptions: list[Subscription] = []
 
-    async def subscribe(self, queue: str, prefetch: int, on_delivery: OnDelivery, *, careful: bool = False) -> None:
+    async def subscribe(
+        self, queue: str, prefetch: int, on_delivery: OnDelivery, *, careful: bool = False
+    ) -> Subscription:
         """Consume `queue`. Exceptions in `on_delivery` must not leave it: they would leave the message unsettled."""
         subscription = Subscription(self._broker, queue, prefetch, careful=careful)
         self._subscriptions.append(subscription)
         await subscription.start(on_delivery)
+        return subscription
+
+    async def listen(self, on_message: OnBroadcast, on_connected: OnConnected) -> None:
+        """Hear what is broadcast on the control exchange, through a queue that lives as long as this connection.
+
+        `on_connected(False)` is called when the connection is lost, after which broadcasts pass unheard, and
+        `on_connected(True)` whenever they are heard from now on.
+        """
+        channel = await self._connection.channel()
+        queue = await channel.declare_queue(names.control_queue(), exclusive=True, auto_delete=True)
+        await queue.bind(names.CONTROL)
+
+        async def hear(raw: AbstractIncomingMessage) -> None:
+            on_message(raw.headers)
+
+        await queue.consume(hear, no_ack=True)
+        self._connection.close_callbacks.add(lambda *_: on_connected(False), weak=False)
+        self._connection.reconnect_callbacks.add(lambda *_: on_connected(True), weak=False)
+        on_connected(True)
 
     async def depths(self) -> dict[str, int]:
         """Messages ready per queue; empty while the broker does not say.
@@ -226,6 +274,10 @@ async def open_consumer(settings: BrokerSettings, name: str) -> AsyncIterator[Co
     finally:
         await consumer.flushed()
         await broker.stop()
+
+
+async def _nobody(_raw: AbstractIncomingMessage) -> None:
+    raise RuntimeError("the subscription was not started")
 
 
 async def _as_is(raw: IncomingMessage, _default: Any) -> RabbitMessage:

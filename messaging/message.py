@@ -6,7 +6,7 @@ from typing import Any
 
 from pamqp import encode
 
-from schemas.envelope import Envelope
+from schemas.envelope import CLOUDEVENTS_PREFIX, OWN_PREFIX, Envelope
 
 CLAIM_PATH = "mr-claim-path"
 CLAIM_SHA256 = "mr-claim-sha256"
@@ -51,6 +51,11 @@ def without_broker_headers(headers: dict[str, Any]) -> dict[str, Any]:
     """What a republished message may keep."""
     kept = {name: value for name, value in headers.items() if not name.startswith(_BROKER_HEADERS)}
     return kept if len(kept) < _MANY and all(map(_is_plain, kept.values())) else _sendable(kept)
+
+
+def own_headers(headers: dict[str, Any]) -> dict[str, Any]:
+    """The envelope and what else is ours: all that a command needs to be published again."""
+    return {name: value for name, value in headers.items() if name.startswith((CLOUDEVENTS_PREFIX, OWN_PREFIX))}
 
 
 def _is_plain(value: Any) -> bool:

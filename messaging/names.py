@@ -1,5 +1,7 @@
 """Every name on the broker is made here and nowhere else."""
 
+from uuid import uuid4
+
 PREFIX = "mr."
 
 COMMANDS = PREFIX + "commands"
@@ -15,6 +17,11 @@ RETRY_TIERS_S = (1, 2, 4, 8, 16, 32, 64)
 
 def work_queue(kind: str) -> str:
     return f"{PREFIX}work.{kind}"
+
+
+def control_queue() -> str:
+    """A name for one process' ear on the control exchange."""
+    return f"{CONTROL}.{uuid4().hex}"
 
 
 def retry_tier(delay_s: int) -> str:

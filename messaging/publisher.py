@@ -52,13 +52,13 @@ class AmqpPublisher:
     def __init__(
         self, connection: AbstractRobustConnection, channel: AbstractRobustChannel, deadline_s: float
     ) -> None:
-        self._connection, self._channel, self._deadline_s = connection, channel, deadline_s
+        self.connection, self._channel, self._deadline_s = connection, channel, deadline_s
         # A message id of its own for every transmission: the channel matches returned messages by it.
         self._name, self._transmissions = uuid4().hex, count()
 
     @property
     def connected(self) -> bool:
-        return self._connection.connected.is_set() and not self._channel.is_closed
+        return self.connection.connected.is_set() and not self._channel.is_closed
 
     async def publish(self, message: OutgoingMessage, *, exchange: str, routing_key: str) -> None:
         started = time.perf_counter()
@@ -79,6 +79,18 @@ class AmqpPublisher:
         if not self.connected:  # at once, so that a caller is told instead of kept waiting
             raise BrokerUnavailable("not connected to the broker")
         channel = cast("aiormq.Channel", await self._channel.get_underlay_channel())
+        try:
+            await self._publish_on(channel, message, exchange, routing_key)
+        except asyncio.CancelledError:
+            # How aiormq ends waiting for a confirm on a connection that it gives up: nobody has cancelled us.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise BrokerUnavailable("connection to the broker given up before its confirm") from None
+
+    async def _publish_on(
+        self, channel: aiormq.Channel, message: OutgoingMessage, exchange: str, routing_key: str
+    ) -> None:
         await channel.basic_publish(
             message.body,
             exchange=exchange,
@@ -100,7 +112,7 @@ async def open_publisher(settings: BrokerSettings, name: str) -> AsyncIterator[A
 
     Raises BrokerUnavailable when the broker cannot be reached at the start.
     """
-    connection = await _connect(settings, f"{name} publish")
+    connection = await connect(settings, f"{name} publish")
     try:
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
         yield AmqpPublisher(connection, channel, settings.publish_deadline_s)
@@ -108,7 +120,8 @@ async def open_publisher(settings: BrokerSettings, name: str) -> AsyncIterator[A
         await connection.close()
 
 
-async def _connect(settings: BrokerSettings, name: str) -> AbstractRobustConnection:
+async def connect(settings: BrokerSettings, name: str) -> AbstractRobustConnection:
+    """Raises BrokerUnavailable."""
     try:
         return await aio_pika.connect_robust(
             settings.url,

@@ -9,6 +9,11 @@ from messaging.names import RETRY_TIERS_S
 _JITTER = 0.25
 
 
+def tier_of_at_least(seconds: float) -> int:
+    """The shortest delay tier that is as long as that, else the longest."""
+    return RETRY_TIERS_S[min(bisect_left(RETRY_TIERS_S, seconds), len(RETRY_TIERS_S) - 1)]
+
+
 def next_delay_s(attempt: int, max_attempts: int, asked_s: float | None, rng: random.Random) -> int | None:
     """The delay tier in seconds after `attempt` (from 1) failed, or None when attempts are exhausted.
 

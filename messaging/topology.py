@@ -15,6 +15,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError, ChannelClosed,
 from messaging import names
 from messaging.publisher import BrokerUnavailable
 from schemas.kinds import kinds
+from schemas.lifecycle import JobCancelled
 
 # A quorum queue sends a message to its dead-letter exchange when it was returned more often than this: it keeps
 # killing its worker. A crash or a lost connection returns innocent bystanders too, once each (see consumer.py).
@@ -48,10 +49,20 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class Relay:
+    """From one exchange to another."""
+
+    target: str
+    source: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Topology:
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
     bindings: tuple[Binding, ...]
+    relays: tuple[Relay, ...]
 
 
 def topology(kind_names: Iterable[str]) -> Topology:
@@ -79,6 +90,8 @@ def topology(kind_names: Iterable[str]) -> Topology:
             *(Binding(names.work_queue(kind), names.COMMANDS, kind) for kind in kind_names),
             *(Binding(tier, tier, "") for tier in tiers),
         ),
+        # One confirmed publish tells the ledger, every subscriber, and every process that may be running the job.
+        relays=(Relay(names.CONTROL, names.EVENTS, names.event_key("#", JobCancelled.fact)),),
     )
 
 
@@ -124,6 +137,9 @@ async def apply(url: str) -> None:
         for binding in wanted.bindings:
             bound = await channel.get_queue(binding.queue, ensure=False)
             await bound.bind(binding.exchange, binding.key)
+        for relay in wanted.relays:
+            target = await channel.get_exchange(relay.target, ensure=False)
+            await target.bind(relay.source, relay.key)
 
 
 async def check(url: str) -> list[str]:

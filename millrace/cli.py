@@ -1,7 +1,6 @@
 """The `millrace` command."""
 
 import asyncio
-import json
 import logging
 import os
 import sys
@@ -12,11 +11,12 @@ from typing import Annotated, NoReturn
 
 import httpx
 import typer
-from pydantic import BaseModel, JsonValue, ValidationError
-from rich.console import Console
+from pydantic import ValidationError
 
-from millrace import demo
-from millrace.client import Client, ProblemError
+from millrace import demo, dlq
+from millrace import why as explanations
+from millrace.client import ProblemError
+from millrace.output import AsJson, complaints, console, json_object, open_client, print_json, say
 from millrace.stack import commands, view
 from millrace.stack.errors import StackError
 from millrace.stack.layout import DEFAULT_POOLS, layout
@@ -27,12 +27,7 @@ from millrace.stack.supervisor import Supervisor
 app = typer.Typer(help="Millrace: jobs for machine learning.", no_args_is_help=True, pretty_exceptions_enable=False)
 topology_app = typer.Typer(help="What exists on the broker.", no_args_is_help=True)
 app.add_typer(topology_app, name="topology")
-
-# Output that is not for a terminal has no width: a table must not be cut to one.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
-complaints = Console(stderr=True, highlight=False, soft_wrap=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.add_typer(dlq.app, name="dlq")
 
 
 @app.command()
@@ -52,7 +47,7 @@ def up(
         if alone and not detach:
             # aiormq logs each refused connection; the probe's own verdict says it once.
             logging.getLogger("aiormq").setLevel(logging.CRITICAL)
-            supervisor = Supervisor(settings, processes, say=_say)
+            supervisor = Supervisor(settings, processes, say=say)
             asyncio.run(commands.supervise(supervisor, settings, _show, echo=echo))
             return
     if alone:
@@ -65,7 +60,7 @@ def up(
 def down() -> None:
     """Stop the local stack; its data stays."""
     stopped = commands.down(StackSettings())
-    _say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+    say(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 @app.command()
@@ -73,7 +68,7 @@ def status(as_json: AsJson = False) -> None:
     """Show the processes of the local stack. Exit status 1 when it does not run."""
     record = commands.running(StackSettings())
     if as_json:
-        _print_json(view.as_json(record) if record else {"running": False})
+        print_json(view.as_json(record) if record else {"running": False})
     elif record:
         _show(record)
     if record is None:
@@ -119,8 +114,33 @@ def topology_check() -> None:
     with _server_errors():
         drift = asyncio.run(topology.check(_server("RABBITMQ_URL")))
     for line in drift:
-        _say(line)
+        say(line)
     if drift:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    rebuild: Annotated[
+        bool, typer.Option(help="First tell the ledger of every job that broker and stores still hold.")
+    ] = False,
+    settle_s: Annotated[
+        float, typer.Option("--settle", min=0, help="Seconds to wait for a verdict while things move.")
+    ] = 15.0,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that every accepted job has ended or is held, or name those that are not. Exit status 1 unless proven."""
+    from millrace import verify as verification
+
+    environment = {name: _server(name) for name in ("RABBITMQ_URL", "MONGODB_URL")}
+    environment |= {name: url for name in ("REDIS_URL", "BLOB_URL") if (url := _known(name)) is not None}
+    with _server_errors():
+        report, rebuilt = verification.run(environment, settle_s, rebuild=rebuild)
+    if as_json:
+        print_json(report.as_json() | {"rebuilt": rebuilt})
+    else:
+        verification.show(report, rebuilt, console)
+    if report.verdict != "conserved":
         raise typer.Exit(1)
 
 
@@ -132,8 +152,8 @@ def submit(
     idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same job.")] = None,
 ) -> None:
     """Request a job and print it."""
-    with _client() as client:
-        _print_json(client.submit(kind, _json_object(params), wait=wait, idempotency_key=idempotency_key))
+    with open_client() as client:
+        print_json(client.submit(kind, json_object(params), wait=wait, idempotency_key=idempotency_key))
 
 
 @app.command()
@@ -142,8 +162,19 @@ def job(
     wait: Annotated[float | None, typer.Option(min=0, help="Seconds to wait for the outcome.")] = None,
 ) -> None:
     """Print a job."""
-    with _client() as client:
-        _print_json(client.get(id, wait=wait))
+    with open_client() as client:
+        print_json(client.get(id, wait=wait))
+
+
+@app.command()
+def why(id: str, as_json: AsJson = False) -> None:
+    """Say why a job stands where it stands, and what happens next."""
+    with open_client() as client:
+        found = client.why(id)
+    if as_json:
+        print_json(found)
+    else:
+        explanations.show(found, console)
 
 
 @app.command()
@@ -154,10 +185,10 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
-    with _client() as client:
+    with open_client() as client:
         found = list(islice(client.list(status=status, kind=kind, page_size=min(limit, 100)), limit))
     if as_json:
-        _print_json([job.model_dump(mode="json") for job in found])
+        print_json([job.model_dump(mode="json") for job in found])
     else:
         console.print(view.jobs_table(found))
 
@@ -165,7 +196,7 @@ def jobs(
 @app.command(name="demo")
 def demo_command() -> None:
     """Embed a few hundred real paragraphs through the running stack and search them by meaning."""
-    with _client() as client:
+    with open_client() as client:
         demo.run(client, console)
 
 
@@ -194,10 +225,6 @@ def _fail(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def _say(message: str) -> None:
-    console.print(message, markup=False)
-
-
 def _show(record: StackRecord) -> None:
     console.print()
     console.print(view.as_table(record))
@@ -206,36 +233,17 @@ def _show(record: StackRecord) -> None:
     console.print()
 
 
-def _print_json(value: BaseModel | object) -> None:
-    data = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    text = json.dumps(data, indent=2, ensure_ascii=False)
-    console.print_json(text) if console.is_terminal else typer.echo(text)
-
-
-def _json_object(text: str) -> dict[str, JsonValue]:
-    try:
-        value = json.loads(sys.stdin.read() if text == "-" else text)
-    except ValueError as error:
-        raise StackError(f"the parameters are not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise StackError("the parameters must be a JSON object, like '{\"payload\": {}}'")
-    return value
-
-
-def _client() -> Client:
-    """For the gateway that the environment names, else for the stack that runs here."""
-    url, key = os.environ.get("MILLRACE_URL"), os.environ.get("MILLRACE_API_KEY")
-    record = commands.running(StackSettings()) if url is None else None
-    return Client(url or (record.api_url if record else None), key or (record.api_key if record else None))
-
-
 def _server(variable: str) -> str:
     """The URL in the environment, else that of the stack that runs here."""
-    record = commands.running(StackSettings())
-    url = os.environ.get(variable) or (record.environment.get(variable) if record else None)
+    url = _known(variable)
     if url is None:
         raise StackError(f"set {variable}, or start the stack with `millrace up`")
     return url
+
+
+def _known(variable: str) -> str | None:
+    record = commands.running(StackSettings())
+    return os.environ.get(variable) or (record.environment.get(variable) if record else None)
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import JsonValue, ValidationError
 
+from millrace.dead_letters import DeadLetters
 from schemas.lifecycle import JobState
 from schemas.problems import Problem
-from schemas.resources import Job, JobPage, JobSummary
+from schemas.resources import Job, JobExplanation, JobPage, JobSummary
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -81,6 +82,7 @@ class Client:
             transport=transport,
             trust_env=urlsplit(url).hostname not in _LOOPBACK,  # a proxy cannot reach this machine's own address
         )
+        self.dead_letters = DeadLetters(self._request)
 
     def submit(
         self,
@@ -100,6 +102,10 @@ class Client:
     def get(self, id: str, *, wait: float | None = None) -> Job:
         """A job as it stands, or with `wait` as it stands when it finished or after so many seconds."""
         return Job.model_validate_json(self._request("GET", f"/v1/jobs/{id}", wait=wait).content)
+
+    def why(self, id: str) -> JobExplanation:
+        """Why a job stands where it stands, and what happens next."""
+        return JobExplanation.model_validate_json(self._request("GET", f"/v1/jobs/{id}/why").content)
 
     def list(
         self,

@@ -1,10 +1,13 @@
 """Requesting a job: from validated parameters to a command envelope."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from schemas.envelope import Envelope, message_type
 from schemas.kinds import AnyKind
+from schemas.lifecycle import JobCancelled, JobError
 
 
 def new_job_id() -> str:
@@ -42,3 +45,27 @@ def command_envelope(
         idempotency_key=idempotency_key,
         deadline=deadline,
     )
+
+
+def command_known_as(job_id: str, fields: Mapping[str, Any]) -> Envelope:
+    """The envelope of the command behind a job in the projection, for events about it by others than its worker."""
+    kind = fields["kind"]
+    names = ("principal", "generation", "attempt", "correlation_id", "traceparent")
+    return Envelope(
+        id=job_id,
+        source=job_id,
+        type=message_type(kind),
+        subject=job_id,
+        time=fields["created_at"],
+        dataschema=fields.get("dataschema") or "",
+        job_id=job_id,
+        kind=kind,
+        **{name: fields[name] for name in names if fields.get(name) is not None},
+    )
+
+
+def cancelled(by: str, reason: str) -> JobCancelled:
+    """The end of a job that somebody no longer wants."""
+    detail = f"by {by}: {reason}" if reason else f"by {by}"
+    error = JobError(type="cancelled", title="The job was cancelled", detail=detail)
+    return JobCancelled(finished_at=datetime.now(UTC), error=error)

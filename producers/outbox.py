@@ -16,37 +16,41 @@ CLAIM_CHECK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
+class Parcel:
+    """A message and where it goes, decided and not yet published."""
+
+    message: OutgoingMessage
+    exchange: str
+    routing_key: str
+
+
+@dataclass(frozen=True)
 class Outbox:
-    """Everything here raises PublishFailed, or BlobUnavailable for a body that had to be claim-checked."""
+    """What publishes raises PublishFailed; what takes a contract also BlobUnavailable, for a body that had to be
+    claim-checked."""
 
     publisher: Publisher
     blobs: BlobStore
 
     async def request(self, envelope: Envelope, command: Contract) -> None:
         """Publish a command: once, to its work queue and to the ledger, under one confirm."""
-        message = await self._message(envelope, command)
-        await self.publisher.publish(message, exchange=names.COMMANDS, routing_key=envelope.kind)
+        await self.send(Parcel(await self._message(envelope, command), names.COMMANDS, envelope.kind))
 
     async def tell(self, envelope: Envelope, event: LifecycleEvent) -> None:
         """Publish a lifecycle event to the ledger and to every subscriber of its topic."""
-        message = await self._message(envelope, event)
-        key = names.event_key(envelope.kind, event.fact)
-        await self.publisher.publish(message, exchange=names.EVENTS, routing_key=key)
-
-    async def retry(self, envelope: Envelope, headers: dict[str, object], body: bytes, delay_s: int) -> None:
-        """Send the next attempt of a command through a delay tier, back to exactly its own work queue.
-
-        `headers` and `body` are those of the delivery, so that a claim check and an old contract version survive.
-        """
-        message = OutgoingMessage(without_broker_headers(headers) | envelope.headers(), body)
-        work_queue = names.work_queue(envelope.kind)
-        await self.publisher.publish(message, exchange=names.retry_tier(delay_s), routing_key=work_queue)
+        await self.send(await self.event(envelope, event))
 
     async def bury(self, headers: dict[str, object], body: bytes, forensics: Forensics, routing_key: str) -> None:
         """Give a message up: its original headers and bytes go to the dead letters, with the evidence."""
-        kept = without_forensics(without_broker_headers(headers))
-        message = OutgoingMessage(kept | forensics.headers(), body)
-        await self.publisher.publish(message, exchange=names.DEAD, routing_key=routing_key)
+        await self.send(dead_letter(headers, body, forensics, routing_key))
+
+    async def send(self, parcel: Parcel) -> None:
+        await self.publisher.publish(parcel.message, exchange=parcel.exchange, routing_key=parcel.routing_key)
+
+    async def event(self, envelope: Envelope, event: LifecycleEvent) -> Parcel:
+        """A lifecycle event, for the ledger and every subscriber of its topic."""
+        message = await self._message(envelope, event)
+        return Parcel(message, names.EVENTS, names.event_key(envelope.kind, event.fact))
 
     async def _message(self, envelope: Envelope, contract: Contract) -> OutgoingMessage:
         body = contract.model_dump_json().encode()
@@ -54,3 +58,24 @@ class Outbox:
             return message_for(envelope, body)
         path, sha256 = await self.blobs.put(body)
         return message_for(envelope, b"", Claim(path, sha256))
+
+
+def delayed(envelope: Envelope, headers: dict[str, object], body: bytes, delay_s: int) -> Parcel:
+    """A command that goes through a delay tier, back to exactly its own work queue.
+
+    `headers` and `body` are those of the delivery, so that a claim check and an old contract version survive.
+    """
+    message = OutgoingMessage(without_broker_headers(headers) | envelope.headers(), body)
+    return Parcel(message, names.retry_tier(delay_s), names.work_queue(envelope.kind))
+
+
+def returned(kind: str, headers: dict[str, object], body: bytes) -> Parcel:
+    """A command that goes back to its work queue, unchanged."""
+    message = OutgoingMessage(without_broker_headers(headers), body)
+    return Parcel(message, names.DEFAULT_EXCHANGE, names.work_queue(kind))
+
+
+def dead_letter(headers: dict[str, object], body: bytes, forensics: Forensics, routing_key: str) -> Parcel:
+    """A message given up on: its original headers and bytes, with the evidence."""
+    kept = without_forensics(without_broker_headers(headers))
+    return Parcel(OutgoingMessage(kept | forensics.headers(), body), names.DEAD, routing_key)

@@ -28,9 +28,10 @@ class JobState(StrEnum):
         return {JobState.QUEUED: 0, JobState.RUNNING: 1}.get(self, 2)
 
 
-_ATTEMPT_BITS, _RANK_BITS, _SEQUENCE_BITS = 12, 2, 24
+_ATTEMPT_BITS, _RANK_BITS, _SEQUENCE_BITS, _REPORT_BITS = 12, 2, 24, 20
 MAX_ATTEMPT = MAX_GENERATION = 2**_ATTEMPT_BITS - 1
 MAX_SEQUENCE = 2**_SEQUENCE_BITS - 1
+MAX_LAPSES: int = 2 ** (_SEQUENCE_BITS - _REPORT_BITS) - 1
 
 
 class Position(NamedTuple):
@@ -56,6 +57,16 @@ class Position(NamedTuple):
     def order(self) -> int:
         high = (self.generation << _ATTEMPT_BITS) | self.attempt
         return (((high << _RANK_BITS) | self.rank) << _SEQUENCE_BITS) | self.sequence
+
+
+def running_sequence(lapses: int, report: int) -> int:
+    """The sequence of a running attempt's `report`-th progress event, which counts from 0.
+
+    What is told under a newer lease comes behind everything told under an older one, whose holder may be frozen and
+    wake up. `lapses` is how many leases of this attempt have expired.
+    """
+    highest: int = 2**_REPORT_BITS - 1
+    return (min(lapses, MAX_LAPSES) << _REPORT_BITS) | min(report, highest)
 
 
 class JobError(Contract):
@@ -128,10 +139,19 @@ class JobFailed(Outcome, name="job.failed"):
 
 
 class JobAborted(Outcome, name="job.aborted"):
-    """The deadline passed before the job started."""
+    """The deadline passed before an attempt could start."""
 
     fact: ClassVar[str] = "aborted"
     state: ClassVar[JobState] = JobState.ABORTED
+    error: JobError
+
+
+class JobCancelled(LifecycleEvent, name="job.cancelled"):
+    """Somebody who may has cancelled the job. Told by the gateway; whoever runs the job hears it and stops."""
+
+    fact: ClassVar[str] = "cancelled"
+    state: ClassVar[JobState] = JobState.CANCELLED
+    finished_at: datetime
     error: JobError
 
 
@@ -150,5 +170,6 @@ LIFECYCLE_EVENTS: tuple[type[LifecycleEvent], ...] = (
     JobSucceeded,
     JobFailed,
     JobAborted,
+    JobCancelled,
     JobDied,
 )

@@ -64,6 +64,21 @@ PROBLEM_TYPES = _types(
         "Send the key as `X-API-Key` or `Authorization: Bearer`. `millrace status` shows the key of a local stack.",
     ),
     ProblemType("not-found", 404, "There is no such thing", "Check the path and the id."),
+    ProblemType(
+        "conflict", 409, "It has changed meanwhile", "Read it again, and decide again whether you want to change it."
+    ),
+    ProblemType(
+        "letter-settled",
+        409,
+        "The letter is not open any more",
+        "It was replayed or discarded; `detail` says by whom.",
+    ),
+    ProblemType(
+        "letter-not-editable",
+        409,
+        "Nobody can say what this letter should hold",
+        "Only commands of a known kind have parameters. Replay it as it is, or discard it.",
+    ),
     ProblemType("method-not-allowed", 405, "The resource does not do that", "`Allow` lists what it does."),
     ProblemType(
         "payload-too-large", 413, "The body is larger than this gateway takes", "Split the work into several jobs."
@@ -74,6 +89,12 @@ PROBLEM_TYPES = _types(
         503,
         "The job was not accepted: the broker is away",
         "Try again after `Retry-After` seconds, with the same `Idempotency-Key` if you sent one.",
+    ),
+    ProblemType(
+        "ledger-behind",
+        503,
+        "The job may be accepted and is not visible yet",
+        "Try again after `Retry-After` seconds. `GET /v1/jobs/{id}/why` says how far the ledger is behind.",
     ),
     ProblemType("store-unavailable", 503, "The store is away", "Try again after `Retry-After` seconds."),
     ProblemType(
@@ -109,6 +130,9 @@ PROBLEM_TYPES = _types(
     ),
     ProblemType(
         "deadline-missed", None, "The deadline passed before the job started", "Allow more time in `Cancel-After`."
+    ),
+    ProblemType(
+        "cancelled", None, "The job was cancelled", "`detail` says by whom; submit it again if that was wrong."
     ),
     ProblemType(
         "model-not-allowed",

@@ -7,8 +7,9 @@ who wait. Redis may lose all of this at any time: it only makes answers faster.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 
 _MAX_ENTRIES = 512
 _RECONNECT_S = 1.0
+# Redis only makes answers faster: one that takes longer is no help, and after a failure it is left alone for a while.
+_PATIENCE_S = 1.0
+_LEFT_ALONE_S = 1.0
 _KEEP_OPEN = "mr:keep-open"  # a subscription connection can only be read while it is subscribed to something
 _PACE = "mr:pace"
 _RESERVATION_TTL_S = 24 * 3600
@@ -102,21 +106,32 @@ class FeedReader:
     def __init__(self, redis: Redis, pubsub: PubSub) -> None:
         self._redis, self._pubsub = redis, pubsub
         self._reserve = redis.register_script(_RESERVE)
-        self.reachable = True
-        """Whether Redis answered when it was last asked for a feed."""
+        self._ask_again_at = 0.0
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._opening = asyncio.Lock()  # two first subscriptions at once would open two connections and lose one
 
     async def entries(self, job_id: str, after: int | None = None) -> list[FeedEntry]:
         """Entries with an order above `after`, oldest first. Raises FeedUnavailable."""
-        try:
+        with self._asking():
             found = await self._redis.xrange(_key(job_id), "-" if after is None else f"({after}-0")
-        except (RedisError, OSError) as error:
-            self.reachable = False
-            raise FeedUnavailable(str(error)) from error
-        self.reachable = True
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
         return [FeedEntry(int(entry.partition(b"-")[0]), from_json(values[b"patch"])) for entry, values in entries]
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it is worth asking: it answered when it was last asked, or that is a while ago."""
+        return time.monotonic() >= self._ask_again_at
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Raises FeedUnavailable: at once when it was away a moment ago."""
+        if not self.reachable:
+            raise FeedUnavailable("Redis was away a moment ago")
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            self._ask_again_at = time.monotonic() + _LEFT_ALONE_S
+            raise FeedUnavailable(str(error)) from error
 
     @asynccontextmanager
     async def listening(self, job_id: str) -> AsyncIterator[asyncio.Event]:
@@ -128,7 +143,7 @@ class FeedReader:
         self._waiting.setdefault(key, set()).add(changed)
         try:
             if first:
-                with suppress(RedisError, OSError):
+                with suppress(FeedUnavailable), self._asking():
                     await self._subscribe(key)
             yield changed
         finally:
@@ -159,39 +174,48 @@ class FeedReader:
 
     async def pace(self) -> dict[str, float]:
         """Seconds from submission to end per kind, as last reported; empty without Redis."""
-        try:
+        found: dict[bytes, bytes] = {}
+        with suppress(FeedUnavailable), self._asking():
             found = cast("dict[bytes, bytes]", await self._redis.hgetall(_PACE))
-        except (RedisError, OSError):
-            return {}
         return {kind.decode(): float(value) for kind, value in found.items()}
 
     async def reserve(self, job_id: str, digest: str) -> str | None:
         """Note that this job is about to be requested with parameters of this digest. Returns the digest that was
         noted before, None when there was none or when Redis is away: then the store tells, a moment later."""
-        try:
+        before = None
+        with suppress(FeedUnavailable), self._asking():
             before = await self._reserve(keys=[f"mr:request:{job_id}"], args=[digest, _RESERVATION_TTL_S])
-        except (RedisError, OSError):
-            return None
         return before.decode() if isinstance(before, bytes) else None
 
     async def ping(self) -> None:
-        """Raises FeedUnavailable."""
-        try:
+        """Asks in any case. Raises FeedUnavailable."""
+        self._ask_again_at = 0.0
+        with self._asking():
             await self._redis.ping()
-        except (RedisError, OSError) as error:
-            raise FeedUnavailable(str(error)) from error
+
+
+async def live_feeds(settings: StorageSettings) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Every job with a live feed, and all that its entries say, merged. Ends early when Redis goes away."""
+    async with _open_redis(settings, settings.timeout_s) as redis:
+        with suppress(RedisError, OSError):
+            async for key in redis.scan_iter(match=_key("*"), count=1_000):
+                found = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(key))
+                fields: dict[str, Any] = {}
+                for _, values in found:
+                    fields |= from_json(values[b"patch"])
+                yield key.decode().removeprefix(_key("")), fields
 
 
 @asynccontextmanager
 async def open_feed_writer(settings: StorageSettings) -> AsyncIterator[FeedWriter]:
-    async with _open_redis(settings) as redis:
+    async with _open_redis(settings, settings.timeout_s) as redis:
         yield FeedWriter(redis, settings.feed_ttl_s)
 
 
 @asynccontextmanager
-async def _open_redis(settings: StorageSettings) -> AsyncIterator[Redis]:
+async def _open_redis(settings: StorageSettings, timeout_s: float) -> AsyncIterator[Redis]:
     """Connects lazily, so that an absent Redis keeps nobody from starting."""
-    redis = Redis.from_url(settings.redis_url, socket_timeout=settings.timeout_s, socket_connect_timeout=1.0)
+    redis = Redis.from_url(settings.redis_url, socket_timeout=timeout_s, socket_connect_timeout=1.0)
     try:
         yield redis
     finally:
@@ -202,7 +226,8 @@ async def _open_redis(settings: StorageSettings) -> AsyncIterator[Redis]:
 async def open_feed_reader(settings: StorageSettings) -> AsyncIterator[FeedReader]:
     # A connection of its own for the subscription, which may stay silent for as long as it likes.
     subscription = Redis.from_url(settings.redis_url, socket_timeout=None, socket_connect_timeout=1.0)
-    async with _open_redis(settings) as redis, subscription, subscription.pubsub() as pubsub:
+    patience_s = min(_PATIENCE_S, settings.timeout_s)
+    async with _open_redis(settings, patience_s) as redis, subscription, subscription.pubsub() as pubsub:
         reader = FeedReader(redis, pubsub)
         waking = asyncio.create_task(reader.wake_waiters())
         try:

@@ -1,9 +1,9 @@
 """Operations on the `jobs` collection: the guarded fold, and reads of the projection."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from bson.errors import BSONError
 from pymongo import InsertOne, UpdateOne
@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from schemas.lifecycle import JobState
 from storage.database import Database, StoreUnavailable
-from storage.documents import JobDocument
+from storage.documents import DeadlineDocument, JobDocument
 
 _DUPLICATE_KEY = 11000
 # Codes by which MongoDB says that a document can never be stored: malformed, too deep, too large, refused by a
@@ -34,8 +34,16 @@ class JobPatch:
     fields: dict[str, Any]
     birth: dict[str, Any] | None = None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the projection hardly knows the job yet: a replay has the command as well, of a job that died."""
+        return self.birth is not None and not self.fields["generation"]
+
     def then(self, other: "JobPatch") -> "JobPatch":
-        """Both patches as one. The newer one's fields win, whichever of them comes first."""
+        """Both patches as one. The newer one's fields win, whichever of them comes first. Of two that stand at one
+        position, such as two ends of one job, the first is all that happened: as it would be in the store."""
+        if self.order == other.order:
+            return replace(self, birth=self.birth or other.birth)
         older, newer = sorted((self, other), key=lambda patch: patch.order)
         return JobPatch(self.job_id, newer.order, older.fields | newer.fields, self.birth or other.birth)
 
@@ -55,6 +63,7 @@ class JobProjection:
 
     def __init__(self, database: Database) -> None:
         self._jobs = database[JobDocument.Settings.name]
+        self._deadlines = database[DeadlineDocument.Settings.name]
 
     async def fold(self, patches: Sequence[JobPatch]) -> FoldResult:
         """Apply patches of distinct jobs, each only where it is newer than what is stored: so duplicates and
@@ -64,14 +73,54 @@ class JobProjection:
         finds its job known already and becomes a guarded update. Raises StoreUnavailable; then nothing is certain
         and the same patches may be folded again.
         """
-        births = [patch for patch in patches if patch.birth is not None]
-        others = [patch for patch in patches if patch.birth is None]
+        births = [patch for patch in patches if patch.is_new]
+        others = [patch for patch in patches if not patch.is_new]
         known, unfit = await self._write([(patch, _insert(patch)) for patch in births])
         met, unfit_upserts = await self._write([(patch, _upsert(patch)) for patch in others])
         _, unfit_updates = await self._write([(patch, _update(patch)) for patch in [*known, *met]])
         # The outcome came before the command, or the command came twice: give the job what only the command knows.
-        _, unfit_births = await self._write([(patch, _fill_birth(patch)) for patch in known])
+        _, unfit_births = await self._write([(patch, _fill_birth(patch)) for patch in [*known, *met] if patch.birth])
+        await self._note_deadlines(patches)
         return FoldResult([*unfit, *unfit_upserts, *unfit_updates, *unfit_births])
+
+    async def state(self, job_id: str) -> tuple[JobState, int] | None:
+        """Status and generation; None for a job that nobody has told of. Raises StoreUnavailable."""
+        try:
+            found = await self._jobs.find_one({"_id": job_id}, {"status": 1, "generation": 1})
+        except PyMongoError as error:
+            raise StoreUnavailable(str(error)) from error
+        return (JobState(str(found["status"])), cast("int", found["generation"])) if found else None
+
+    async def overdue(self, before: datetime, limit: int) -> list[tuple[str, dict[str, Any] | None]]:
+        """Jobs whose deadline was before `before` and that nobody has looked at since: the id, and the document of
+        those that still wait. Raises StoreUnavailable."""
+        try:
+            passed = await self._deadlines.find({"deadline": {"$lt": before}}).limit(limit).to_list()
+            ids = [row["_id"] for row in passed]
+            waiting = {"_id": {"$in": ids}, "status": JobState.QUEUED.value}
+            found: dict[Any, dict[str, Any]] = {row["_id"]: row for row in await self._jobs.find(waiting).to_list()}
+        except PyMongoError as error:
+            raise StoreUnavailable(str(error)) from error
+        return [(cast("str", job_id), found.get(job_id)) for job_id in ids]
+
+    async def looked_at(self, job_id: str) -> None:
+        """Its deadline needs nobody any more. Raises StoreUnavailable."""
+        try:
+            await self._deadlines.delete_one({"_id": job_id})
+        except PyMongoError as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def _note_deadlines(self, patches: Sequence[JobPatch]) -> None:
+        new = [
+            (patch.job_id, patch.birth["deadline"]) for patch in patches if patch.birth and "deadline" in patch.birth
+        ]
+        if not new:
+            return
+        operations = [UpdateOne({"_id": job_id}, {"$set": {"deadline": at}}, upsert=True) for job_id, at in new]
+        try:
+            await self._deadlines.bulk_write(operations, ordered=False)
+        except PyMongoError as error:
+            raise StoreUnavailable(str(error)) from error
 
     async def _write(self, ordered: list[_Operation]) -> tuple[list[JobPatch], list[tuple[JobPatch, str]]]:
         """Returns the patches that collided on `_id`, and those that cannot be stored, with the reasons."""
@@ -107,15 +156,18 @@ class JobProjection:
 
 
 def _insert(patch: JobPatch) -> InsertOne[dict[str, Any]]:
-    return InsertOne({"_id": patch.job_id, "order": patch.order, **patch.fields, **(patch.birth or {})})
+    fields = {name: value for name, value in patch.fields.items() if value is not None}
+    return InsertOne({"_id": patch.job_id, "order": patch.order, **fields, **(patch.birth or {})})
 
 
 def _upsert(patch: JobPatch) -> UpdateOne:
-    """For a job whose command has not come yet. A collision on `_id` only says that the job is there: either it is
-    newer, or it appeared between this operation's look and its write. So it is followed by an update."""
+    """For a job that is replayed, or whose command has not come yet. A collision on `_id` only says that the job is
+    there: either it is newer, or it appeared between this operation's look and its write. So an update follows."""
+    birth = {"created_at": patch.fields["updated_at"]} | (patch.birth or {})
+    born = {name: value for name, value in birth.items() if name not in patch.fields}
     return UpdateOne(
         {"_id": patch.job_id, "order": {"$lt": patch.order}},
-        {"$set": {"order": patch.order, **patch.fields}, "$setOnInsert": {"created_at": patch.fields["updated_at"]}},
+        {"$set": {"order": patch.order, **patch.fields}, "$setOnInsert": born},
         upsert=True,
     )
 

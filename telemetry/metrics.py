@@ -23,6 +23,8 @@ OUTCOMES = Counter("millrace_outcomes_total", "Terminal outcomes published", ["k
 RETRIES = Counter("millrace_retries_total", "Attempts sent to a delay tier", ["kind"])
 DEAD_LETTERS = Counter("millrace_dead_letters_total", "Messages given up on", ["queue", "reason"])
 IN_FLIGHT = Gauge("millrace_in_flight", "Handlers running now", ["kind"])
+PAUSED = Gauge("millrace_paused", "1 while a worker takes no work of a kind but to probe whether it can", ["kind"])
+LEASES_LAPSED = Counter("millrace_leases_lapsed_total", "Leases that expired because their holder was gone", ["kind"])
 QUEUE_DEPTH = Gauge("millrace_queue_depth", "Messages ready in a queue, as last seen by its consumer", ["queue"])
 FOLD_LAG_SECONDS = Histogram(
     "millrace_fold_lag_seconds", "Event published until it is in the store", buckets=_SECONDS
@@ -39,3 +41,5 @@ PADDING_WASTE = Histogram(
 )
 MODEL_RESIDENT_BYTES = Gauge("millrace_model_resident_bytes", "Memory held by a loaded model", ["model"])
 MODEL_LOAD_SECONDS = Histogram("millrace_model_load_seconds", "Time to load a model", buckets=_SECONDS)
+JOBS = Gauge("millrace_jobs", "Jobs that have not ended, as last counted by the reaper", ["state"])
+JOBS_UNACCOUNTED = Gauge("millrace_jobs_unaccounted", "Live jobs that no queue, tier, lease or worker holds")

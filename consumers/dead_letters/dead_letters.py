@@ -9,30 +9,34 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
+from consumers.dead_letters.shelf import Shelf
 from consumers.runtime.incoming import Undecodable, read_envelope
 from consumers.runtime.patience import PASSING, until_done
 from consumers.runtime.pool import Services
 from messaging import names
 from messaging.consumer import Delivery
 from messaging.dead_letter import Forensics, Reason, without_forensics
+from messaging.history import HEADER as HISTORY
+from messaging.history import past_attempts
 from producers.outbox import CLAIM_CHECK_BYTES
+from schemas.dead_letters import FailedAttempt
 from schemas.envelope import Envelope
 from schemas.lifecycle import JobDied, JobError
-from storage import dead_letters
-from storage.database import open_database
-from storage.documents import DeadLetterDocument, StoredClaim
-from telemetry import metrics
+from storage.dead_letters import LetterStore
+from storage.documents import Letter, StoredClaim
+from telemetry import failpoints, metrics
 
 log = structlog.get_logger()
 
-PREFETCH = 50
+PREFETCH = 200
 
 
 class DeadLetters:
-    def __init__(self, services: Services) -> None:
-        self._outbox, self._worker = services.outbox, services.worker
+    def __init__(self, services: Services, shelf: Shelf) -> None:
+        self._outbox, self._worker, self._shelf = services.outbox, services.worker, shelf
         self._unsettled: set[Delivery] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -41,7 +45,9 @@ class DeadLetters:
         self._unsettled.add(delivery)
         self._empty.clear()
         try:
+            failpoints.reach("dead-letters.before-store")
             await until_done(self._keep, delivery)
+            failpoints.reach("dead-letters.before-ack")
             delivery.ack()
         finally:
             self._unsettled.discard(delivery)
@@ -58,8 +64,8 @@ class DeadLetters:
         evidence = Forensics.from_headers(delivery.headers)
         envelope = _envelope_of(delivery)
         try:
-            letter = await self._letter(delivery, envelope, evidence, _storable(without_forensics(delivery.headers)))
-            await dead_letters.add(letter)
+            letter = await self._letter(delivery, envelope, evidence, _original(delivery.headers))
+            await self._shelf.add(letter)
         except PASSING:
             raise
         except Exception:
@@ -67,7 +73,7 @@ class DeadLetters:
             log.exception("dead_letter_reduced")
             harmless = replace(evidence, at="")
             letter = await self._letter(delivery, envelope, harmless, {"unreadable": repr(delivery.headers)[:4_000]})
-            await dead_letters.add(letter)
+            await self._shelf.add(letter)
         if evidence.reason is Reason.KILLS_WORKER:
             metrics.DEAD_LETTERS.labels(evidence.queue, evidence.reason).inc()
         if envelope is not None and evidence.queue == names.work_queue(envelope.kind):
@@ -76,13 +82,13 @@ class DeadLetters:
 
     async def _letter(
         self, delivery: Delivery, envelope: Envelope | None, evidence: Forensics, headers: dict[str, Any]
-    ) -> DeadLetterDocument:
+    ) -> Letter:
         body: bytes | None = delivery.body
         claim = None
         if len(delivery.body) > CLAIM_CHECK_BYTES:
             path, sha256 = await self._outbox.blobs.put(delivery.body)
             body, claim = None, StoredClaim(path=path, sha256=sha256)
-        return DeadLetterDocument(
+        return Letter(
             id=_letter_id(delivery, envelope, evidence.queue),
             reason=evidence.reason,
             queue=evidence.queue,
@@ -102,6 +108,8 @@ class DeadLetters:
             headers=headers,
             body=body,
             body_claim=claim,
+            attempts=_attempts(delivery.headers),
+            stored_at=datetime.now(UTC),
         )
 
     async def _tell_end(self, envelope: Envelope, evidence: Forensics) -> None:
@@ -138,8 +146,22 @@ def _envelope_of(delivery: Delivery) -> Envelope | None:
 def _letter_id(delivery: Delivery, envelope: Envelope | None, queue: str) -> str:
     """The same for every delivery of one letter, so that it is stored once. Its queue and bytes are part of it: the
     ledger and a worker may give up on one command, and what cannot be decoded may bear anybody's id."""
-    name = f"{envelope.id}.{envelope.generation}.{envelope.attempt}" if envelope else delivery.message_id
+    name = f"{envelope.job_id}.{envelope.generation}.{envelope.attempt}" if envelope else delivery.message_id
     return hashlib.sha256(f"{queue}\n{name}\n".encode() + delivery.body).hexdigest()[:32]
+
+
+def _original(headers: dict[str, Any]) -> dict[str, Any]:
+    """What the message came with, before it was tried: how it failed stands in fields of its own."""
+    return _storable({name: value for name, value in without_forensics(headers).items() if name != HISTORY})
+
+
+def _attempts(headers: dict[str, Any]) -> list[dict[str, Any]]:
+    """The failed attempts before the last one, as far as they are ours to read."""
+    found = []
+    for said in past_attempts(headers):
+        with suppress(ValidationError):
+            found.append(FailedAttempt.model_validate(said).model_dump())
+    return found
 
 
 def _storable(headers: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +192,10 @@ class DeadLettersPool:
 
     @asynccontextmanager
     async def open(self, services: Services) -> AsyncIterator[DeadLetters]:
-        async with open_database(services.storage):
-            consumer = DeadLetters(services)
-            await services.consumer.subscribe(names.DEAD, PREFETCH, consumer.on_delivery)
+        shelf = Shelf(LetterStore(services.database))
+        consumer = DeadLetters(services, shelf)
+        await services.consumer.subscribe(names.DEAD, PREFETCH, consumer.on_delivery)
+        try:
             yield consumer
+        finally:
+            await shelf.close()

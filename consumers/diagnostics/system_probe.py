@@ -5,7 +5,7 @@ import os
 import signal
 
 from consumers.runtime.handler import Task, handles
-from consumers.runtime.verdicts import Reject, RetryLater
+from consumers.runtime.verdicts import HaltConsumer, Reject, RetryLater
 from consumers.settings import WORKER
 from schemas.jobs.system_probe import SYSTEM_PROBE, ProbeAnswered, RunProbe
 
@@ -31,5 +31,7 @@ def _fail(failure: str) -> None:
             raise ProbeFailed("this probe was asked to raise")
         case "retry-later":
             raise RetryLater("this probe was asked to come back later")
+        case "halt":
+            raise HaltConsumer("this probe was asked to halt its pool")
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from consumers.inference.settings import InferenceSettings
+from consumers.runtime.pool import Services
 from consumers.runtime.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_resources() -> AsyncIterator["Inference"]:
+async def open_resources(_services: Services) -> AsyncIterator["Inference"]:
     """The models of this process. Closes after the running forward pass; what only waited is told to retry."""
     resources = await asyncio.to_thread(import_module, "consumers.inference.resources")  # seconds, of torch
     async with resources.open_inference(InferenceSettings()) as inference:

@@ -12,6 +12,7 @@ from messaging.message import Claim
 from schemas.envelope import Envelope, message_type
 from schemas.lifecycle import (
     LIFECYCLE_EVENTS,
+    JobCancelled,
     JobProgressed,
     JobRetryScheduled,
     JobStarted,
@@ -27,26 +28,36 @@ EVENT_OF_TYPE: dict[str, type[LifecycleEvent]] = {message_type(e.contract_name):
 
 
 def command_patch(envelope: Envelope, body: bytes, claim: Claim | None) -> JobPatch:
-    """The birth of a job. Its parameters stay as they came: an old version is lifted when it is handled.
+    """The birth of a job, or its replay. Parameters stay as they came: an old version is lifted when it is handled.
 
     Raises Undecodable.
     """
+    asked = _asked(envelope, body, claim)
     birth = {
         "created_at": envelope.time,
-        "dataschema": envelope.dataschema,
         "deadline": envelope.deadline,
         "correlation_id": envelope.correlation_id,
         "idempotency_key": envelope.idempotency_key,
         "traceparent": envelope.traceparent,
     }
-    if claim is not None:
-        birth["params_claim"] = {"path": claim.path, "sha256": claim.sha256}
-    else:
-        birth["params"] = _json_object(body)
     if envelope.idempotency_key is not None:
         birth["params_sha256"] = claim.sha256 if claim else hashlib.sha256(body).hexdigest()
-    present = {name: value for name, value in birth.items() if value is not None}
-    return _patch(envelope, JobState.QUEUED, {}, present)
+    present = {name: value for name, value in (birth | asked).items() if value is not None}
+    return _patch(envelope, JobState.QUEUED, _REOPENED | asked if envelope.generation else {}, present)
+
+
+_REOPENED = dict.fromkeys(("started_at", "finished_at", "error", "progress", "worker", "retry_at"))
+
+
+def _asked(envelope: Envelope, body: bytes, claim: Claim | None) -> dict[str, Any]:
+    """What is to be done; an operator may have edited it for a replay."""
+    if claim is not None:
+        return {
+            "dataschema": envelope.dataschema,
+            "params": None,
+            "params_claim": {"path": claim.path, "sha256": claim.sha256},
+        }
+    return {"dataschema": envelope.dataschema, "params": _json_object(body), "params_claim": None}
 
 
 def event_patch(envelope: Envelope, event: LifecycleEvent, claim: Claim | None) -> JobPatch:
@@ -71,7 +82,7 @@ def _patch(envelope: Envelope, state: JobState, fields: dict[str, Any], birth: d
 
 
 def _started(event: JobStarted, _claim: Claim | None) -> dict[str, Any]:
-    return {"started_at": event.started_at}
+    return {"started_at": event.started_at, "worker": event.worker, "retry_at": None}
 
 
 def _progressed(event: JobProgressed, _claim: Claim | None) -> dict[str, Any]:
@@ -79,16 +90,23 @@ def _progressed(event: JobProgressed, _claim: Claim | None) -> dict[str, Any]:
 
 
 def _retry_scheduled(event: JobRetryScheduled, _claim: Claim | None) -> dict[str, Any]:
-    return {"error": event.error.model_dump(), "progress": None}
+    return {"error": event.error.model_dump(), "progress": None, "worker": None, "retry_at": event.not_before}
+
+
+def _cancelled(event: JobCancelled, _claim: Claim | None) -> dict[str, Any]:
+    return _ENDED | {"finished_at": event.finished_at, "error": event.error.model_dump()}
 
 
 def _succeeded(event: JobSucceeded, claim: Claim | None) -> dict[str, Any]:
     result = {"result_claim": {"path": claim.path, "sha256": claim.sha256}} if claim else {"result": event.result}
-    return {**_times(event), **result, "error": None, "progress": None}
+    return _ENDED | {**_times(event), **result, "error": None}
 
 
 def _unsuccessful(event: Any, _claim: Claim | None) -> dict[str, Any]:
-    return {**_times(event), "error": event.error.model_dump(), "progress": None}
+    return _ENDED | {**_times(event), "error": event.error.model_dump()}
+
+
+_ENDED = dict.fromkeys(("progress", "worker", "retry_at"))
 
 
 def _times(event: Outcome) -> dict[str, datetime | None]:
@@ -100,6 +118,7 @@ _FIELDS: dict[type[LifecycleEvent], Callable[[Any, Claim | None], dict[str, Any]
     JobStarted: _started,
     JobProgressed: _progressed,
     JobRetryScheduled: _retry_scheduled,
+    JobCancelled: _cancelled,
     JobSucceeded: _succeeded,
 }
 

@@ -27,10 +27,9 @@ from messaging.dead_letter import Reason
 from messaging.message import claim_in
 from schemas.envelope import Envelope, message_type
 from storage.cancellation import end
-from storage.database import open_database
 from storage.feed import FeedWriter, open_feed_writer
 from storage.jobs import JobPatch, JobProjection
-from telemetry import metrics
+from telemetry import failpoints, metrics
 
 log = structlog.get_logger()
 
@@ -47,6 +46,8 @@ class _Pending:
     patch: JobPatch
     unfed: JobPatch | None
     """What the live feed does not show yet."""
+    since: float = field(default_factory=time.monotonic)
+    """When the first of them came."""
     deliveries: list[Delivery] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
 
@@ -62,6 +63,7 @@ class Ledger:
         self._lingering: dict[str, tuple[float, _Pending]] = {}  # in order of arrival, so in order of falling due
         self._due: dict[str, _Pending] = {}
         self._new: list[_Pending] = []
+        self._folding: list[_Pending] = []
         self._draining = False
 
     async def on_delivery(self, delivery: Delivery) -> None:
@@ -89,7 +91,11 @@ class Ledger:
             await self._settled.wait()
 
     def health(self) -> dict[str, object]:
-        return {"unsettled": self._unsettled}
+        """`behind_s`: how long the oldest message that is not folded has been here."""
+        held = [pending.since for pending in (*self._folding, *self._due.values())]
+        held += [pending.since for _, pending in self._lingering.values()]
+        behind_s = time.monotonic() - min(held) if held else 0.0
+        return {"unsettled": self._unsettled, "behind_s": round(behind_s, 1)}
 
     async def _sleep_until_due(self) -> None:
         if self._due:
@@ -167,6 +173,8 @@ class Ledger:
         bulk = [self._due.pop(job_id) for job_id in list(self._due)[:MAX_BULK]]
         if not bulk:
             return
+        self._folding = bulk
+        failpoints.reach("ledger.before-fold")
         result = await until_done(self._projection.fold, [pending.patch for pending in bulk])
         reasons = {patch.job_id: reason for patch, reason in result.unfit}
         await self._feed.append([p.unfed for p in bulk if p.unfed is not None and p.patch.job_id not in reasons])
@@ -175,7 +183,9 @@ class Ledger:
                 for delivery in pending.deliveries:
                     await self._bury(delivery, Undecodable(f"the store cannot take it: {reason}"))
         await self._observe(bulk)
+        failpoints.reach("ledger.before-ack")
         self._settle([delivery for pending in bulk for delivery in pending.deliveries])
+        self._folding = []
 
     def _settle(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
@@ -208,8 +218,8 @@ class LedgerPool:
     @asynccontextmanager
     async def open(self, services: Services) -> AsyncIterator[Ledger]:
         storage = services.storage
-        async with open_database(storage) as database, open_feed_writer(storage) as feed:
-            ledger = Ledger(services, JobProjection(database), feed)
+        async with open_feed_writer(storage) as feed:
+            ledger = Ledger(services, JobProjection(services.database), feed)
             folding = services.background.create_task(ledger.run())
             await services.consumer.subscribe(names.LEDGER, PREFETCH, ledger.on_delivery)
             try:

@@ -1,10 +1,41 @@
-"""Fingerprints: equal for failures with one cause, whatever the values and line numbers involved."""
+"""What is kept of a failure, and its fingerprint: equal for failures with one cause, whatever the values and line
+numbers involved."""
 
 import hashlib
 import traceback
+from dataclasses import dataclass
 from pathlib import PurePath
 
 _FRAMES = 8
+_LONGEST_DETAIL, _LONGEST_TRACEBACK = 2_000, 8_000  # AMQP headers must fit into one frame
+
+
+@dataclass(frozen=True)
+class Failure:
+    error_type: str
+    detail: str
+    fingerprint: str
+    traceback: str
+
+
+class ChildFailed(Exception):
+    """A handler in a child process raised; what it raised is told by `failure`."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+
+
+def describe(error: BaseException) -> Failure:
+    if isinstance(error, ChildFailed):
+        return error.failure
+    return Failure(
+        error_type=type(error).__name__,
+        detail=text(str(error)),
+        fingerprint=fingerprint(error),
+        # Its end, which names the cause.
+        traceback=text("".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:], _LONGEST_TRACEBACK),
+    )
 
 
 def fingerprint(error: BaseException) -> str:
@@ -16,6 +47,6 @@ def fingerprint(error: BaseException) -> str:
     return hashlib.sha256("\n".join([name, *path]).encode()).hexdigest()[:16]
 
 
-def bounded_traceback(error: BaseException, limit: int = 8_000) -> str:
-    """The end of the traceback, which names the cause; AMQP headers must fit into one frame."""
-    return "".join(traceback.format_exception(error))[-limit:]
+def text(found: str, limit: int = _LONGEST_DETAIL) -> str:
+    """What JSON and AMQP can carry: an exception may quote a file name that is no text."""
+    return found.encode("utf-8", "replace").decode()[:limit]

@@ -6,10 +6,17 @@ async def probe(task: Task[RunProbe], resources: None) -> ProbeAnswered: ...
 
 # consumers/diagnostics/__init__.py
 pool = WorkerPool("diagnostics")
+
+Three ways to run, chosen by the decorator and by what it decorates:
+
+`handles`, a coroutine       short: the message is held until the outcome is published.
+`handles_long`, a coroutine  long: under a lease, in the pool's own process, for what waits more than it computes.
+`handles_long`, a function   long: under a lease, in a child process of its own, which can be killed.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Any, Generic, TypeVar
 
 from schemas.contract import Contract
@@ -31,17 +38,56 @@ class Task(Generic[P]):
 
 
 @dataclass(frozen=True)
+class LongTask(Task[P]):
+    checkpoint: Callable[[bytes], Awaitable[None]]
+    """Keep this for whoever continues the job; returns when it is kept."""
+    resumed_from: bytes | None
+    """The last checkpoint of an earlier attempt, or of this one under an earlier lease."""
+
+
+@dataclass(frozen=True)
+class ChildTask(Generic[P]):
+    """A long job as the handler in a child process sees it. Its methods do not wait for the broker or the store."""
+
+    params: P
+    envelope: Envelope
+    progress: Callable[[float, str], None]
+    checkpoint: Callable[[bytes], None]
+    """Hand over what whoever continues the job needs. Kept from shortly after; the last one stands."""
+    resumed_from: bytes | None
+
+
+@dataclass(frozen=True)
 class Handler:
     kind: AnyKind
-    run: Callable[[Task[Any], Any], Awaitable[Contract]]
+    run: Callable[..., Any]
     prefetch: int
-    """How many of this kind's jobs one process holds, and so runs, at a time."""
+    """How many of this kind's jobs one process runs at a time."""
+    long: bool = False
+
+    @property
+    def in_child(self) -> bool:
+        return self.long and not iscoroutinefunction(self.run)
 
 
-def handles(kind: JobKind[P, R], *, prefetch: int) -> Callable[[Callable[[Task[P], Any], Awaitable[R]]], Handler]:
+ShortRun = Callable[[Task[P], Any], Awaitable[R]]
+LongRun = Callable[[LongTask[P], Any], Awaitable[R]] | Callable[[ChildTask[P]], R]
+
+
+def handles(kind: JobKind[P, R], *, prefetch: int) -> Callable[[ShortRun[P, R]], Handler]:
     """Make a coroutine function the handler of `kind`. Its second argument is what the pool's `resources` yields."""
 
-    def declare(run: Callable[[Task[P], Any], Awaitable[R]]) -> Handler:
+    def declare(run: ShortRun[P, R]) -> Handler:
         return Handler(kind, run, prefetch)
+
+    return declare
+
+
+def handles_long(kind: JobKind[P, R], *, slots: int = 1) -> Callable[[LongRun[P, R]], Handler]:
+    """Make `run` the handler of a kind whose jobs take longer than a message should be held. At most `slots` of them
+    run in one process at a time."""
+
+    def declare(run: LongRun[P, R]) -> Handler:
+        return Handler(kind, run, slots, long=True)
 
     return declare

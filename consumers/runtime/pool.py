@@ -7,6 +7,7 @@ from typing import Protocol
 
 from messaging.consumer import ConsumerConnection
 from producers.outbox import Outbox
+from storage.database import Database
 from storage.settings import StorageSettings
 
 
@@ -17,6 +18,8 @@ class Services:
     consumer: ConsumerConnection
     outbox: Outbox
     storage: StorageSettings
+    database: Database
+    """Connects when it is first used: a worker that can do without the store starts without it."""
     worker: str
     """Names this process in events and dead letters."""
     background: asyncio.TaskGroup

@@ -1,6 +1,7 @@
 """Telling that a job runs, and how far it is. Advisory: nothing here may delay or fail the job."""
 
 import asyncio
+import time
 from contextlib import suppress
 from datetime import datetime
 
@@ -17,20 +18,26 @@ ANNOUNCE_AFTER_S = 0.25
 class Progress:
     """One attempt's voice while its handler runs. Publishes one event at a time and drops what comes meanwhile."""
 
-    def __init__(self, envelope: Envelope, outbox: Outbox, worker: str) -> None:
+    def __init__(
+        self, envelope: Envelope, outbox: Outbox, worker: str, *, first_sequence: int = 0, every_s: float = 0
+    ) -> None:
+        """At most one report is told per `every_s`."""
         self._envelope, self._outbox, self._worker = envelope, outbox, worker
-        self._sequence = 0
+        self._sequence, self._every_s, self._next_at = first_sequence, every_s, 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._telling: asyncio.Task[None] | None = None
 
     def announce(self, started_at: datetime) -> None:
         """Publish JobStarted unless the attempt ends within `ANNOUNCE_AFTER_S`."""
         started = JobStarted(started_at=started_at, worker=self._worker)
-        self._timer = asyncio.get_running_loop().call_later(ANNOUNCE_AFTER_S, self._tell, started)
+        self._timer = asyncio.get_running_loop().call_later(ANNOUNCE_AFTER_S, self.tell, started)
 
     async def report(self, fraction: float, message: str) -> None:
-        self._sequence += 1
-        self._tell(JobProgressed(fraction=fraction, message=message))
+        now = time.monotonic()
+        if now >= self._next_at:
+            self._next_at = now + self._every_s
+            self._sequence += 1
+            self.tell(JobProgressed(fraction=fraction, message=message))
 
     async def close(self) -> None:
         if self._timer is not None:
@@ -38,7 +45,8 @@ class Progress:
         if self._telling is not None and not self._telling.done():
             await self._telling
 
-    def _tell(self, event: LifecycleEvent) -> None:
+    def tell(self, event: LifecycleEvent) -> None:
+        """Publish an event of the running attempt, unless one is under way."""
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._publish(event, self._sequence))
 

@@ -16,6 +16,15 @@ class Reject(Verdict):
         self.detail, self.type, self.title = detail, type, title
 
 
+class HaltConsumer(Verdict):
+    """Nothing of this kind can run here now: the device is gone, a credential is wrong. The pool stops taking work
+    and probes until it can again; the job waits, and this attempt counts as none."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 class RetryLater(Verdict):
     """Something that may pass is in the way. `delay_s` asks for a delay tier of at least that long."""
 

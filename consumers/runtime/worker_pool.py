@@ -1,19 +1,23 @@
-"""A pool that runs handlers in short mode. The place for long mode, with leases and a child process, is beside it."""
+"""A pool that runs handlers, short and long ones."""
 
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from consumers.runtime.cancellations import Cancellations
 from consumers.runtime.handler import Handler
+from consumers.runtime.long_worker import LongWorker
 from consumers.runtime.pool import Services
 from consumers.runtime.worker import Worker
+from consumers.settings import ConsumerSettings
+from storage.jobs import JobProjection
 
 
 @asynccontextmanager
-async def no_resources() -> AsyncIterator[None]:
+async def no_resources(_services: Services) -> AsyncIterator[None]:
     yield None
 
 
@@ -25,7 +29,7 @@ class WorkerPool:
     """
 
     name: str
-    resources: Callable[[], AbstractAsyncContextManager[Any]] = no_resources
+    resources: Callable[[Services], AbstractAsyncContextManager[Any]] = no_resources
 
     def handlers(self) -> list[Handler]:
         """Discovered in the pool's package. Raises TypeError when a module declares more than one."""
@@ -42,20 +46,46 @@ class WorkerPool:
     @asynccontextmanager
     async def open(self, services: Services) -> AsyncIterator["RunningWorkers"]:
         """Subscribe to the work queue of every handler of this pool."""
-        async with self.resources() as resources:
-            workers = [Worker(handler, resources, services) for handler in self.handlers()]
-            for worker in workers:
-                await worker.start()
-            yield RunningWorkers(workers)
+        async with (
+            self.resources(services) as resources,
+            open_workers(self.handlers(), resources, services) as workers,
+        ):
+            yield workers
+
+
+@asynccontextmanager
+async def open_workers(
+    handlers: Sequence[Handler], resources: Any, services: Services
+) -> AsyncIterator["RunningWorkers"]:
+    """A worker for each handler, all with one ear for cancellations."""
+    cancellations = Cancellations(JobProjection(services.database))
+    await services.consumer.listen(cancellations.on_message, cancellations.on_connected)
+    workers = [_worker(handler, resources, services, cancellations) for handler in handlers]
+    for worker in workers:
+        await worker.start()
+    try:
+        yield RunningWorkers(workers)
+    finally:
+        for worker in workers:
+            await worker.close()
+
+
+def _worker(
+    handler: Handler, resources: Any, services: Services, cancellations: Cancellations
+) -> Worker | LongWorker:
+    settings = ConsumerSettings()
+    if handler.long:
+        return LongWorker(handler, resources, services, cancellations, settings.most_dead_letters, settings.lease_s)
+    return Worker(handler, resources, services, cancellations, settings.most_dead_letters)
 
 
 @dataclass(frozen=True)
 class RunningWorkers:
-    workers: list[Worker]
+    workers: Sequence[Worker | LongWorker]
 
     async def drain(self) -> None:
         for worker in self.workers:
             await worker.drain()
 
     def health(self) -> dict[str, object]:
-        return {worker.kind: {"in_flight": worker.in_flight} for worker in self.workers}
+        return {worker.kind: worker.health() for worker in self.workers}

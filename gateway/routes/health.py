@@ -1,12 +1,19 @@
 """Health and metrics, open to everybody who can reach the port."""
 
+import asyncio
+from dataclasses import asdict
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from gateway.capabilities import Surroundings, capabilities, overall
 from gateway.dependencies import Parts, PartsDependency
-from storage import database
-from storage.database import StoreUnavailable
+from gateway.problems import AWAY_S
+from messaging import names
+from messaging.inspection import QueueCount
+from messaging.publisher import BrokerUnavailable
+from schemas.kinds import kinds
 from storage.feed import FeedUnavailable
 
 router = APIRouter(tags=["health"])
@@ -20,7 +27,8 @@ async def liveness() -> dict[str, str]:
 
 @router.get("/health/ready")
 async def ready(parts: PartsDependency) -> Response:
-    """503 while jobs can be neither accepted nor read; `degraded` names what is slower or missing."""
+    """503 while jobs can be neither accepted nor read. Otherwise 200: `capabilities` names what a user can do, and in
+    which way it is slower or less while a part is away."""
     return await _health(parts)
 
 
@@ -33,8 +41,9 @@ async def health(parts: PartsDependency) -> Response:
 @router.get("/health/db")
 async def health_db(parts: PartsDependency) -> Response:
     """Whether the store answers a read."""
-    up = await _store_up(parts)
-    return JSONResponse({"status": "ok" if up else "away"}, status_code=200 if up else 503)
+    up = await parts.store.look()
+    headers = None if up else {"Retry-After": str(AWAY_S)}
+    return JSONResponse({"status": "ok" if up else "away"}, status_code=200 if up else 503, headers=headers)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -44,29 +53,20 @@ async def metrics() -> Response:
 
 
 async def _health(parts: Parts) -> Response:
-    broker, store, redis = parts.publisher.connected, await _store_up(parts), await _redis_up(parts)
-    state = {True: "ok", False: "away"}
-    works = broker and store
+    store, redis, queues = await asyncio.gather(parts.store.look(), _redis_up(parts), _queues(parts))
+    found = Surroundings(store=store, redis=redis, queues=queues)
+    able = capabilities(found, sorted(kinds()))
+    status = overall(able)
+    dependencies = {"broker": found.broker, "store": store, "redis": redis, "ledger": found.ledger}
     return JSONResponse(
         {
-            "status": "ok" if works and redis else "degraded" if works else "unavailable",
-            "dependencies": {"broker": state[broker], "store": state[store], "redis": state[redis]},
-            "capabilities": {
-                "submit": state[broker],
-                "read": state[store],
-                "live": "ok" if redis else "degraded: streams and waits look at the store twice a second",
-            },
+            "status": status,
+            "dependencies": {name: "ok" if up else "away" for name, up in dependencies.items()},
+            "capabilities": {name: asdict(capability) for name, capability in able.items()},
         },
-        status_code=200 if works else 503,
+        status_code=503 if status == "unavailable" else 200,
+        headers={"Retry-After": str(AWAY_S)} if status == "unavailable" else None,
     )
-
-
-async def _store_up(parts: Parts) -> bool:
-    try:
-        await database.ping(parts.database)
-    except StoreUnavailable:
-        return False
-    return True
 
 
 async def _redis_up(parts: Parts) -> bool:
@@ -75,3 +75,10 @@ async def _redis_up(parts: Parts) -> bool:
     except FeedUnavailable:
         return False
     return True
+
+
+async def _queues(parts: Parts) -> dict[str, QueueCount] | None:
+    try:
+        return await parts.inspector.count([names.LEDGER, *map(names.work_queue, sorted(kinds()))])
+    except BrokerUnavailable:
+        return None

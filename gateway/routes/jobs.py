@@ -11,12 +11,13 @@ from pydantic import AfterValidator
 
 from gateway import cursors, preferences
 from gateway.dependencies import HotRoute, Parts, PartsDependency, Principal
+from gateway.explanation import explain
 from gateway.openapi import PROBLEM_RESPONSES, job_request_body
 from gateway.problems import ProblemError
 from gateway.view import Snapshot, summary
 from schemas.kinds import kinds
 from schemas.lifecycle import JobState
-from schemas.resources import Job, JobPage, KindDescription
+from schemas.resources import CancelRequest, Job, JobExplanation, JobPage, KindDescription
 from storage import jobs
 from storage.jobs import JobFilter
 
@@ -72,7 +73,7 @@ async def list_jobs(
     name = urlencode({key: value for key, value in filters.items() if value is not None})
     after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
     wanted = JobFilter(status=status, kind=kind, created_after=created_after)
-    found = await jobs.page(wanted, limit + 1, after)
+    found = await parts.store.reading(jobs.page(wanted, limit + 1, after))
     following = None
     if len(found) > limit:
         last = found[limit - 1]
@@ -121,6 +122,33 @@ async def stream(job_id: str, request: Request, _principal: Principal, parts: Pa
     return StreamingResponse(_events(parts, job_id, after), media_type="text/event-stream", headers=headers)
 
 
+@router.get("/jobs/{job_id}/why", response_model=JobExplanation)
+async def why(job_id: str, _principal: Principal, parts: PartsDependency) -> Response:
+    """Why the job stands where it stands: its place in the queue, its retry, its lease, the workers of its kind; and
+    what happens next. What is away is named in `missing`, and the rest is said all the same."""
+    facts = await parts.inquiry.about(job_id) if _plausible(job_id) else None
+    if facts is None:
+        raise ProblemError("not-found", f"there is no job {job_id!r}")
+    explanation = explain(facts)
+    return Response(explanation.model_dump_json(), media_type="application/json")
+
+
+@router.post("/jobs/{job_id}/cancel", response_model=Job)
+async def cancel(
+    job_id: str, principal: Principal, parts: PartsDependency, asked: CancelRequest | None = None
+) -> Response:
+    """Cancel a job, wherever it is: waiting, between attempts, or running. Idempotent. Answers with the job as it is
+    then: one that had ended before stays as it was."""
+    found = await parts.cancellation.cancel(await _find(parts, job_id), principal, asked.reason if asked else "")
+    job = await parts.view.resource(found)
+    return Response(
+        job.model_dump_json(),
+        status_code=200 if found.terminal else 202,
+        media_type="application/json",
+        headers={"ETag": found.etag, "Location": f"/v1/jobs/{job_id}"},
+    )
+
+
 async def _events(parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:
     async for snapshot in parts.view.follow(job_id, after, KEEP_ALIVE_S):
         if snapshot is None:
@@ -131,11 +159,17 @@ async def _events(parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:
 
 
 async def _find(parts: Parts, job_id: str) -> Snapshot:
-    found = await parts.view.find_new(job_id) if _plausible(job_id) else None
-    if found is None:
-        detail = f"there is no job {job_id!r}; one accepted seconds ago may not be visible yet: ask again"
-        raise ProblemError("not-found", detail, headers={"Retry-After": "1"})
-    return found
+    """Raises ProblemError. While the ledger has something to fold nobody can say that there is no such job."""
+    if not _plausible(job_id):
+        raise ProblemError("not-found", f"{job_id!r} is not the id of a job")
+    found = await parts.view.find_new(job_id)
+    if found is not None:
+        return found
+    facts = await parts.inquiry.about_unseen(job_id)
+    if facts.queues is None or facts.unfolded:
+        raise ProblemError("ledger-behind", explain(facts).summary, headers={"Retry-After": "1"})
+    detail = f"there is no job {job_id!r}; one accepted a moment ago may not be visible yet: ask again"
+    raise ProblemError("not-found", detail, headers={"Retry-After": "1"})
 
 
 def _plausible(job_id: str) -> bool:

@@ -34,8 +34,8 @@ def pool_process(*pools: str) -> ProcessSpec:
     return ProcessSpec("+".join(pools), ("-m", "consumers", *pools, "--port", "{port}"), pools=pools)
 
 
-DEFAULT_POOLS = "ledger,dead_letters,diagnostics,inference"
-"""A process each."""
+DEFAULT_POOLS = "ledger,dead_letters+operations+reaper,diagnostics,inference"
+"""A process each; the light ones share one."""
 
 
 def layout(pools: str = DEFAULT_POOLS) -> tuple[ProcessSpec, ...]:

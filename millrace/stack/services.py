@@ -195,7 +195,9 @@ def _configure_rabbitmq(directory: Path, port: int, management_url: str | None) 
         management_port = management_url.rstrip("/").rpartition(":")[2]
         lines += [f"management.tcp.ip = {LOOPBACK}", f"management.tcp.port = {management_port}"]
     (directory / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
-    (directory / "advanced.config").write_text("[].\n")
+    # How long a hop from a delay tier waits for a work queue that refused it, being full, before it tries again.
+    confirm_timeout = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n"  # 180000 by default
+    (directory / "advanced.config").write_text(confirm_timeout)
     (directory / "enabled_plugins").write_text("[rabbitmq_management].\n" if management_url else "[].\n")
 
 

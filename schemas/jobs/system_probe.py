@@ -15,8 +15,9 @@ class RunProbe(Contract, name="system.probe"):
     payload: Annotated[JsonObject, Field(default_factory=dict)]
     delay_s: Annotated[float, Field(ge=0, le=60)] = 0
     """How long the handler waits before it answers, in seconds."""
-    failure: Literal["none", "reject", "error", "retry-later", "kill"] = "none"
-    """`reject` refuses the input, `error` raises, `retry-later` asks for another attempt, `kill` ends the worker."""
+    failure: Literal["none", "reject", "error", "retry-later", "halt", "kill"] = "none"
+    """`reject` refuses the input, `error` raises, `retry-later` asks for another attempt, `halt` pauses the pool,
+    `kill` ends the worker."""
     fail_attempts: Annotated[int, Field(ge=0, le=4095)] = 4095
     """The failure happens in this many attempts; the next one succeeds."""
 

@@ -48,6 +48,31 @@ def test_the_http_guide_works_line_by_line(stack: Stack) -> None:
     assert events[-1] == "succeeded"
 
 
+def test_the_dead_letter_walk_through_works_line_by_line(stack: Stack) -> None:
+    script = "".join(blocks("docs/operations.md", "sh"))
+    printed = stack.run("bash", "-euc", script, within_s=240)
+    for shown in (
+        "3 new since version",
+        "Attempts before the last",
+        "1 of 3 letters replayed",
+        "stopped by its canaries: 2 letters not replayed",
+        '+    "mended": true',
+        "2 of 2 letters replayed",
+        "1 letter discarded",
+        "conserved",
+    ):
+        assert shown in printed, printed
+    assert re.findall(r" operator +([\w-]+) ", printed) == [
+        "discarded",
+        "replay-ended",
+        "replay-started",
+        "edited",
+        "edited",
+        "replay-ended",
+        "replay-started",
+    ]
+
+
 def test_the_demo_finds_what_was_asked_for(stack: Stack) -> None:
     printed = stack.run("millrace", "demo", within_s=120)
     assert "342 paragraphs" in printed
@@ -85,7 +110,7 @@ async def _bound(stack: Stack) -> bool:
 
 
 async def test_the_guide_adds_a_kind(monkeypatch: pytest.MonkeyPatch, envelope: Envelope) -> None:
-    contract, handler, newer = blocks("docs/guides/add-a-job-kind.md", "python")
+    contract, handler, _, newer = blocks("docs/guides/add-a-job-kind.md", "python")
     module = types.ModuleType("schemas.jobs.text_count")
     exec(contract, module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)

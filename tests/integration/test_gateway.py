@@ -273,7 +273,7 @@ async def test_the_documents_describe_this_api() -> None:
 
 
 async def test_health_tells_what_is_away(servers: Servers) -> None:
-    async with gateway() as client:
+    async with running("ledger"), gateway() as client:
         well = await client.get("/health/ready")
         await servers.redis.kill()
         try:
@@ -283,7 +283,7 @@ async def test_health_tells_what_is_away(servers: Servers) -> None:
         again = await client.get("/health/ready")
     assert (well.status_code, well.json()["status"]) == (200, "ok")
     assert (slower.status_code, slower.json()["status"]) == (200, "degraded")
-    assert slower.json()["dependencies"] == {"broker": "ok", "store": "ok", "redis": "away"}
+    assert slower.json()["dependencies"] == {"broker": "ok", "store": "ok", "redis": "away", "ledger": "ok"}
     assert (again.status_code, again.json()["status"]) == (200, "ok")
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from consumers.runtime.handler import Handler, Task
 from consumers.runtime.pool import Services
-from consumers.runtime.worker import Worker
-from consumers.runtime.worker_pool import RunningWorkers
+from consumers.runtime.worker_pool import RunningWorkers, open_workers
 from messaging import names
 from messaging.message import OutgoingMessage
 from messaging.publisher import open_publisher
@@ -38,9 +37,8 @@ class OnePool:
 
     @asynccontextmanager
     async def open(self, services: Services) -> AsyncIterator[RunningWorkers]:
-        worker = Worker(self.handler, None, services)
-        await worker.start()
-        yield RunningWorkers([worker])
+        async with open_workers([self.handler], None, services) as workers:
+            yield workers
 
 
 async def test_a_result_that_is_no_json_is_a_failed_attempt() -> None:

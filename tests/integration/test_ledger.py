@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from schemas.contract import Contract
 from schemas.envelope import Envelope
 from schemas.jobs.system_probe import RunProbe
 from schemas.lifecycle import (
+    JobDied,
     JobError,
     JobProgressed,
     JobRetryScheduled,
@@ -28,7 +30,7 @@ from storage.blobs import BlobStore
 from storage.database import open_database
 from storage.jobs import JobPatch, JobProjection
 from tests.conftest import Deployment, Servers
-from tests.faults.test_kill import all_succeeded, some_succeeded, submit
+from tests.support.jobs import all_succeeded, some_succeeded, submit
 from tests.support.processes import PoolProcess, gateway, running
 from tests.support.waiting import eventually
 from tests.support.wire import Row, command, letters, publish, raw_store
@@ -108,6 +110,32 @@ async def test_every_order_of_events_ends_in_the_same_document(deployment: Deplo
     assert [row for row in found if row != found[0]] == []
 
 
+async def test_a_replayed_job_ends_as_its_last_generation_in_every_order(deployment: Deployment) -> None:
+    first = command(RunProbe, job_id="job", subject="job", time=NOW)
+    again = first.model_copy(update={"generation": 1, "time": NOW + timedelta(minutes=1)})
+    error = JobError(type="attempts-exhausted", title="Every attempt failed", detail="x", fingerprint="f")
+    died = JobDied(started_at=NOW, finished_at=NOW, error=error)
+    ended = succeeded()
+    told = [
+        command_patch(first, BODY, None),
+        event_patch(first.event(died, source="w"), died, None),
+        command_patch(again, b'{"payload":{"edited":true}}', None),
+        event_patch(again.event(ended, source="w"), ended, None),
+    ]
+    orders = list(itertools.permutations(told))
+    async with open_database(deployment.storage) as database:
+        projection = JobProjection(database)
+        for step in range(4):
+            bulk = [replace(order[step], job_id=f"job-{number}") for number, order in enumerate(orders)]
+            for _ in range(2):
+                assert (await projection.fold(bulk)).unfit == []
+    for order, row in zip(orders, sorted(await rows(deployment), key=lambda r: int(r["_id"][4:])), strict=True):
+        assert (row["status"], row["generation"], row["result"]) == ("succeeded", 1, {"payload": {"a": 1}})
+        assert (row.get("error"), row["dataschema"]) == (None, RunProbe.dataschema)
+        if order.index(told[2]) < order.index(told[3]):
+            assert row["params"] == {"payload": {"edited": True}}
+
+
 async def test_shuffled_and_doubled_events_from_the_broker_end_in_the_same_document(deployment: Deployment) -> None:
     rng = random.Random(11)
     messages = [message for number in range(40) for message in life(f"job-{number}") * 2]
@@ -171,7 +199,7 @@ async def test_the_store_is_killed_during_load(
 
             await eventually(noticed)
             assert ledger.running
-            assert (await client.get("/health/ready")).status_code == 503
+            assert (await client.get("/health/ready")).status_code == 200, "it can accept, so it stays in service"
             assert (await client.get("/health/db")).status_code == 503
             assert (await client.get("/health/liveness")).status_code == 200
         finally:
@@ -221,7 +249,7 @@ async def test_what_the_store_cannot_hold_is_set_aside_with_its_bytes(deployment
         letter = found[envelopes[name].job_id]
         assert (letter["reason"], letter["queue"]) == ("undecodable", names.LEDGER)
         assert "the store cannot take it" in letter["error_detail"]
-        claim = letter["body_claim"]
+        claim = letter.get("body_claim")
         assert (await blobs.get(claim["path"], claim["sha256"]) if claim else letter["body"]) == body
     assert {row["_id"] for row in await rows(deployment)} == set(accepted)
 

@@ -28,7 +28,7 @@ async def test_the_log_lines_of_a_job_carry_the_ids_of_its_request(deployment: D
             job = (await client.post("/v1/jobs", json=failing, headers=HEADERS)).json()
         log = await worker.log()
     assert job["status"] == "succeeded"
-    [failed] = [line for line in log if line["event"] == "attempt_failed"]
+    [failed] = [line for line in log if line["event"] == "handler_raised"]
     [finished] = [line for line in log if line["event"] == "job_finished"]
     for line, attempt in ((failed, 1), (finished, 2)):
         assert (line["request_id"], line["trace_id"]) == ("order-7", TRACE_ID)

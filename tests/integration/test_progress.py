@@ -9,8 +9,7 @@ import pytest
 
 from consumers.runtime.handler import Handler, Task
 from consumers.runtime.pool import Services
-from consumers.runtime.worker import Worker
-from consumers.runtime.worker_pool import RunningWorkers
+from consumers.runtime.worker_pool import RunningWorkers, open_workers
 from schemas.jobs.system_probe import SYSTEM_PROBE, ProbeAnswered, RunProbe
 from tests.support.processes import gateway, running
 from tests.support.waiting import eventually
@@ -32,9 +31,8 @@ class ReportingPool:
             await self.finish.wait()
             return ProbeAnswered(payload={}, attempt=task.envelope.attempt, worker=services.worker)
 
-        worker = Worker(Handler(SYSTEM_PROBE, report, prefetch=5), None, services)
-        await worker.start()
-        yield RunningWorkers([worker])
+        async with open_workers([Handler(SYSTEM_PROBE, report, prefetch=5)], None, services) as workers:
+            yield workers
 
 
 async def test_progress_is_seen_and_gone_with_the_end() -> None:

@@ -119,15 +119,6 @@ def check_one_clear_error(found: tuple[int | None, list[dict[str, Any]], str], *
         assert part in errors[0]["error"]
 
 
-async def test_a_pool_without_its_store_says_so_and_ends(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MONGODB_URL", f"mongodb://127.0.0.1:{free_port()}/millrace")
-    monkeypatch.setenv("MILLRACE_STORAGE_TIMEOUT_S", "0.5")
-    found = await start_in_vain("consumers", "ledger", "--port", str(free_port()))
-    check_one_clear_error(found, "cannot reach MongoDB")
-
-
 async def test_a_pool_without_its_broker_says_so_and_ends(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from millrace.stack.ports import free_port
 from millrace.stack.process import Child
 from producers.outbox import Outbox
 from storage.blobs import BlobStore
+from storage.database import connect
 from storage.settings import StorageSettings
 from tests.support.waiting import eventually
 
@@ -37,8 +38,9 @@ async def services(name: str = "test") -> AsyncIterator[Services]:
         asyncio.TaskGroup() as background,
         open_publisher(broker, name) as publisher,
         open_consumer(broker, name) as consumer,
+        connect(storage) as database,
     ):
-        yield Services(consumer, Outbox(publisher, BlobStore(storage.blobs)), storage, name, background)
+        yield Services(consumer, Outbox(publisher, BlobStore(storage.blobs)), storage, database, name, background)
         await consumer.stop_taking()
 
 
@@ -87,6 +89,16 @@ class PoolProcess:
 
     async def kill(self) -> None:
         await self._child.kill()
+
+    @property
+    def pid(self) -> int:
+        assert self._child.pid is not None
+        return self._child.pid
+
+    async def kill_alone(self) -> None:
+        """SIGKILL to the process and to nobody that it started."""
+        os.kill(self.pid, signal.SIGKILL)
+        await self._child.wait()
 
     async def stop(self) -> int:
         """TERM; its exit status."""

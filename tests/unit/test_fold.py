@@ -2,6 +2,7 @@
 
 import random
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from consumers.runtime.incoming import Undecodable
 from messaging.message import Claim
 from schemas.envelope import Envelope
 from schemas.lifecycle import (
+    JobCancelled,
     JobDied,
     JobError,
     JobProgressed,
@@ -89,6 +91,35 @@ def test_coalescing_in_a_bulk_equals_folding_one_by_one(rng: random.Random) -> N
     assert told_in_order([merged])["result"] == {"n": 1}
     assert told_in_order([merged])["order"] == max(patch.order for patch in patches)
     assert merged.birth is not None
+
+
+def test_of_two_ends_the_first_is_all_that_happened() -> None:
+    """Cancelling races completion: 10,000 deliveries in any order, doubled, and coalesced in any way."""
+    rng = random.Random(3)
+    ends = {patch.order: patch for patch in life(ENVELOPE)}
+    cancelled = JobCancelled(
+        finished_at=ENVELOPE.time, error=JobError(type="cancelled", title="The job was cancelled")
+    )
+    cancel = event_patch(ENVELOPE.event(cancelled, source="gateway"), cancelled, None)
+    command, *_, success = life(ENVELOPE)
+    assert success.order == cancel.order, "neither outranks the other"
+    won = {"succeeded": 0, "cancelled": 0}
+    for _ in range(10_000):
+        delivered = [*ends.values(), cancel, *rng.choices([success, cancel, command], k=rng.randrange(3))]
+        rng.shuffle(delivered)
+        first = next(patch for patch in delivered if patch.order == success.order)
+        model = Model()
+        while delivered:
+            bulk, delivered = delivered[: (size := rng.randrange(1, 6))], delivered[size:]
+            model.fold(reduce(JobPatch.then, bulk))
+        found = model.document
+        assert found["status"] == first.fields["status"]
+        if first is cancel:
+            assert (found.get("result"), found["error"]["type"]) == (None, "cancelled")
+        else:
+            assert (found["result"], found["error"]) == ({"n": 1}, None)
+        won[found["status"]] += 1
+    assert min(won.values()) > 3_000
 
 
 def test_a_death_after_success_changes_nothing(envelope: Envelope) -> None:

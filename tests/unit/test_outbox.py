@@ -8,7 +8,7 @@ from messaging.dead_letter import Forensics, Reason
 from messaging.doubles import RecordingPublisher
 from messaging.message import CLAIM_PATH, CLAIM_SHA256
 from messaging.publisher import BrokerUnavailable
-from producers.outbox import CLAIM_CHECK_BYTES, Outbox
+from producers.outbox import CLAIM_CHECK_BYTES, Outbox, delayed
 from schemas.envelope import Envelope
 from schemas.jobs.system_probe import RunProbe
 from schemas.lifecycle import JobSucceeded
@@ -71,7 +71,7 @@ async def test_a_retry_keeps_the_bytes_and_goes_back_to_its_own_queue(
     outbox: Outbox, publisher: RecordingPublisher, envelope: Envelope
 ) -> None:
     delivered = envelope.headers() | {"x-delivery-count": 2, CLAIM_PATH: "p", CLAIM_SHA256: "s"}
-    await outbox.retry(envelope.model_copy(update={"attempt": 2}), delivered, b"old bytes", 4)
+    await outbox.send(delayed(envelope.model_copy(update={"attempt": 2}), delivered, b"old bytes", 4))
     [sent] = publisher.published
     assert (sent.exchange, sent.routing_key) == ("mr.retry.4s", "mr.work.system.probe")
     assert sent.message.body == b"old bytes"

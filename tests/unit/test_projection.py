@@ -8,8 +8,8 @@ from pymongo.errors import BulkWriteError
 from storage.database import Database, StoreUnavailable
 from storage.jobs import JobPatch, JobProjection
 
-COMMAND = JobPatch("j", 10, {"status": "queued", "updated_at": "now"}, birth={"dataschema": "d"})
-OUTCOME = JobPatch("j", 50, {"status": "succeeded", "updated_at": "now"})
+COMMAND = JobPatch("j", 10, {"status": "queued", "updated_at": "now", "generation": 0}, birth={"dataschema": "d"})
+OUTCOME = JobPatch("j", 50, {"status": "succeeded", "updated_at": "now", "generation": 0})
 
 
 class Answering:

@@ -1,14 +1,17 @@
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from consumers.runtime.outcome import Bury, Finish, Retry, after_failure
-from consumers.runtime.verdicts import Reject, RetryLater
+from consumers.runtime.ceiling import Ceiling, Taking
+from consumers.runtime.outcome import Attempt, Bury, Finish, Postpone, Retry, after_failure, judge
+from consumers.runtime.verdicts import HaltConsumer, Reject, RetryLater
 from messaging.dead_letter import Reason
 from messaging.names import RETRY_TIERS_S
 from messaging.retry import next_delay_s
-from schemas.lifecycle import JobFailed
+from schemas.jobs.system_probe import RunProbe
+from schemas.lifecycle import JobAborted, JobFailed
+from tests.support.wire import command
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -48,10 +51,13 @@ def test_the_last_attempt_has_no_next() -> None:
     assert next_delay_s(5, 5, None, _NeverJitter()) is None
 
 
+def _attempt(number: int = 1, deadline: datetime | None = None) -> Attempt:
+    envelope = command(RunProbe, attempt=number, deadline=deadline)
+    return Attempt(envelope, max_attempts=5, started_at=NOW, queue="mr.work.x", rng=_NeverJitter())
+
+
 def _after(error: Exception, attempt: int = 1) -> Finish | Retry | Bury:
-    return after_failure(
-        error, attempt=attempt, max_attempts=5, started_at=NOW, queue="mr.work.x", rng=_NeverJitter()
-    )
+    return after_failure(error, _attempt(attempt))
 
 
 def test_reject_fails_the_job_whatever_the_attempt() -> None:
@@ -80,3 +86,50 @@ def test_the_unexpected_is_retried_and_then_buried_with_evidence() -> None:
     assert first.event.error.fingerprint == last.forensics.fingerprint
     assert (last.forensics.reason, last.forensics.error_type) == (Reason.EXHAUSTED, "ZeroDivisionError")
     assert "in fail" in last.forensics.traceback
+
+
+def test_a_retry_that_could_only_start_after_the_deadline_ends_the_job() -> None:
+    soon, later = datetime.now(UTC) + timedelta(milliseconds=500), datetime.now(UTC) + timedelta(minutes=1)
+    missed = after_failure(OSError("disk"), _attempt(deadline=soon))
+    assert isinstance(missed, Finish)
+    assert isinstance(missed.event, JobAborted)
+    assert "attempt 1 failed: OSError: disk" in missed.event.error.detail
+    assert isinstance(after_failure(OSError("disk"), _attempt(deadline=later)), Retry)
+
+
+def test_the_ceiling_keeps_jobs_out_of_the_dead_letters() -> None:
+    ceiling = Ceiling(most_dead_letters=2)
+    decisions = [judge(OSError("disk"), _attempt(5), ceiling) for _ in range(4)]
+    assert [type(decision) for decision in decisions] == [Bury, Bury, Postpone, Postpone]
+    assert (ceiling.taking, ceiling.health()["state"]) == (Taking.NOTHING, "paused")
+    assert "OSError: disk" in ceiling.reason
+
+
+def test_one_success_in_between_lifts_the_ceiling() -> None:
+    ceiling = Ceiling(most_dead_letters=2)
+    for _ in range(5):
+        assert isinstance(judge(OSError("disk"), _attempt(5), ceiling), Bury)
+        ceiling.ended()
+    assert ceiling.taking is Taking.ALL
+
+
+def test_a_probe_that_fails_counts_as_no_attempt_and_waits_twice_as_long() -> None:
+    now = 0.0
+    ceiling = Ceiling(most_dead_letters=1, clock=lambda: now)
+    ceiling.halt("no device")
+    waits = []
+    for _ in range(6):
+        waits.append(ceiling.until_probe_s)
+        now += ceiling.until_probe_s
+        ceiling.probe()
+        assert isinstance(judge(OSError("disk"), _attempt(1), ceiling), Postpone)
+    assert waits == [5, 10, 20, 40, 60, 60]
+    ceiling.probe()
+    assert isinstance(judge(Reject("/model: choose another"), _attempt(1), ceiling), Finish)
+    assert ceiling.taking is Taking.ALL, "a handler that rejects works"
+
+
+def test_a_handler_halts_its_pool_and_the_job_waits() -> None:
+    ceiling = Ceiling(most_dead_letters=9)
+    assert judge(HaltConsumer("the device is gone"), _attempt(5), ceiling) == Postpone(8)
+    assert (ceiling.taking, ceiling.reason) == (Taking.NOTHING, "the device is gone")
