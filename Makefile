@@ -14,8 +14,10 @@ demo: .venv/ready rabbitmq  ## Start everything, embed a few hundred real paragr
 test: .venv/ready rabbitmq  ## What CI runs: every test, on real parts
 	$(BIN)/pytest
 
-faults: .venv/ready rabbitmq  ## Only the proofs that kill things
-	$(BIN)/pytest tests/faults
+SEEDS ?= 50
+
+faults: .venv/ready rabbitmq  ## The whole fault suite, with its table at the end: make faults SEEDS=50 ARGS=--publish
+	$(BIN)/pytest tests/faults --seeds $(SEEDS) --each-fault $(ARGS)
 
 lint: .venv/ready  ## Style, types, layers
 	$(BIN)/ruff check .
@@ -27,7 +29,7 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready rabbitmq  ## make bench NAME=pipeline|latency|accept
+bench: .venv/ready rabbitmq  ## make bench NAME=pipeline|latency|accept|replay
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 up: .venv/ready rabbitmq  ## Start the local stack and stay with it; Ctrl-C stops it
