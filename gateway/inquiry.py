@@ -11,7 +11,7 @@ from gateway.watch import StoreWatch
 from messaging import names
 from messaging.inspection import Inspector
 from messaging.publisher import BrokerUnavailable
-from producers.custody import SHARED
+from producers.custody import TIERS
 from schemas.lifecycle import JobState
 from schemas.resources import JobFailure
 from storage import census, workers
@@ -76,7 +76,7 @@ class Inquiry:
 
 
 def _queues(kind: str) -> list[str]:
-    return [*SHARED, names.work_queue(kind), names.LEDGER]
+    return [*TIERS, names.DEAD, names.work_queue(kind), names.LEDGER]
 
 
 def _failure(snapshot: Snapshot) -> JobFailure | None:

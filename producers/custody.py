@@ -18,9 +18,10 @@ from storage.workers import WorkerReport
 
 MARGIN_S = 60.0
 """A worker announces a job after 0.25 s; the rest is for a slow ledger, and for a broker that just came back."""
-SHARED = (*map(names.retry_tier, names.RETRY_TIERS_S), names.DEAD)
+TIERS = tuple(map(names.retry_tier, names.RETRY_TIERS_S))
 _BEHIND_S = 5.0
 _UNHEARD_S = 60.0  # heartbeats, twice 15 s, and some
+_OVERDUE_S = 240.0  # a tier repeats after 180 s what its target did not confirm
 # A lease in one of these is renewed, settled or expired by somebody. The command of a queued one is in the broker.
 _HOLDING = (LeaseState.RUNNING, LeaseState.SETTLING, LeaseState.LAPSED)
 
@@ -31,8 +32,12 @@ class Holders:
 
     queue: QueueCount | None
     """Its work queue; None when there is none."""
-    in_shared: int
-    """Messages in what all kinds share: the delay tiers, and the queue of dead letters that nobody has stored yet."""
+    dying: int
+    """Dead letters of any kind that nobody has stored yet."""
+    in_tiers: int
+    """Messages of any kind in the delay tiers."""
+    postponed: bool
+    """Whether some of those may be attempts that a paused pool sent there, of which the projection knows nothing."""
     running: int
     """Jobs that the projection knows to be running."""
     in_flight: int
@@ -43,18 +48,22 @@ class Holders:
     @property
     def broker_holds(self) -> bool:
         """Whether a message that nobody has taken may be any of these jobs."""
-        return self.queue is not None and bool(self.queue.ready or self.in_shared)
+        if self.queue is None:
+            return False
+        return bool(self.queue.ready or self.dying or (self.in_tiers and self.postponed))
 
 
 def holders(
     kind: str, queues: Mapping[str, QueueCount], running: int, roster: Iterable[WorkerReport], now: datetime
 ) -> Holders:
     """From what the broker, the projection and the workers say."""
-    shared = [queues[name] for name in SHARED if name in queues]
-    said = [found for report in roster if report.alive(now) and (found := report.of_kind(kind)) is not None]
+    told = [(report, found) for report in roster if (found := report.of_kind(kind)) is not None]
+    said = [found for report, found in told if report.alive(now)]
     return Holders(
         queue=queues.get(names.work_queue(kind)),
-        in_shared=sum(queue.ready for queue in shared),
+        dying=queues[names.DEAD].ready if names.DEAD in queues else 0,
+        in_tiers=sum(queues[name].ready for name in TIERS if name in queues),
+        postponed=any(_postponed(found, now) for _, found in told),
         running=running,
         in_flight=sum(int(found.get("in_flight") or 0) for found in said),
         reporting=len(said),
@@ -84,13 +93,23 @@ def unheld(
         return None
     if found.queue is None:
         return "its work queue does not exist"
-    if found.broker_holds:
+    if found.broker_holds or (found.in_tiers and _may_wait(job, now)):
         return None
     if job.status is JobState.QUEUED:
         unannounced = found.in_flight > found.running
         return None if unannounced else "it is queued, and no queue and no delay tier holds it"
     all_report = found.reporting >= found.queue.consumers
     return "it is running, and no worker has it" if all_report and not found.in_flight else None
+
+
+def _may_wait(job: StoredJob, now: datetime) -> bool:
+    """Whether it may still be in a delay tier, though its time is over."""
+    return job.retry_at is not None and (now - job.retry_at).total_seconds() < _OVERDUE_S
+
+
+def _postponed(found: Mapping[str, object], now: datetime) -> bool:
+    until = found.get("postponed_until")
+    return isinstance(until, str) and (now - datetime.fromisoformat(until)).total_seconds() < MARGIN_S
 
 
 def quiet(job: StoredJob, lease: StoredLease | None, now: datetime, margin_s: float) -> bool:

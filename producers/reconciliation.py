@@ -21,7 +21,7 @@ from messaging import names
 from messaging.inspection import Inspector, QueueCount
 from messaging.message import Claim, OutgoingMessage, message_for, without_broker_headers
 from messaging.publisher import Publisher, Unroutable
-from producers.custody import MARGIN_S, Holders, holders, ledger_behind, unheld
+from producers.custody import MARGIN_S, TIERS, Holders, holders, ledger_behind, unheld
 from schemas.envelope import Envelope, message_type
 from schemas.kinds import kinds
 from schemas.lifecycle import JobState
@@ -149,8 +149,7 @@ async def _orphans(
 def queue_names() -> list[str]:
     """Every queue that may hold a job or what became of one. Tiers before what they flow into, so that a message on
     its way is counted."""
-    tiers = map(names.retry_tier, names.RETRY_TIERS_S)
-    return [*tiers, *map(names.work_queue, sorted(kinds())), names.DEAD, names.LEDGER]
+    return [*TIERS, *map(names.work_queue, sorted(kinds())), names.DEAD, names.LEDGER]
 
 
 def _backlog(queues: dict[str, QueueCount]) -> int:

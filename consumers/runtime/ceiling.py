@@ -34,6 +34,7 @@ class Ceiling:
     _wait_s: float = FIRST_PROBE_S
     _probe_at: float = field(default=0.0)
     _since: datetime | None = None
+    _postponed_until: datetime | None = None
 
     def ended(self) -> None:
         """A job came to its end: the handler works."""
@@ -60,6 +61,11 @@ class Ceiling:
     def probe(self) -> None:
         self.taking = Taking.ONE
 
+    def postponed(self, delay_s: float) -> None:
+        """A job was sent to a delay tier that nobody else knows to be there."""
+        until = datetime.now(UTC) + timedelta(seconds=delay_s)
+        self._postponed_until = max(self._postponed_until or until, until)
+
     @property
     def until_probe_s(self) -> float:
         return max(0.0, self._probe_at - self.clock())
@@ -70,4 +76,6 @@ class Ceiling:
             found |= {"reason": self.reason, "since": self._since.isoformat()}
         if self.taking is Taking.NOTHING:
             found["probe_at"] = (datetime.now(UTC) + timedelta(seconds=self.until_probe_s)).isoformat()
+        if self._postponed_until is not None:
+            found["postponed_until"] = self._postponed_until.isoformat()
         return found

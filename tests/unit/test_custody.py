@@ -21,7 +21,7 @@ QUEUED = StoredJob(
     id="j", kind="text.embed", status=JobState.QUEUED, principal="o", created_at=LONG_AGO, updated_at=LONG_AGO
 )
 RUNNING = QUEUED.model_copy(update={"status": JobState.RUNNING, "worker": "w"})
-NOTHING = Holders(queue=QueueCount(0, 0), in_shared=0, running=0, in_flight=0, reporting=0)
+NOTHING = Holders(queue=QueueCount(0, 0), dying=0, in_tiers=0, postponed=False, running=0, in_flight=0, reporting=0)
 
 
 def lease(state: LeaseState, heartbeat_at: datetime = LONG_AGO) -> StoredLease:
@@ -42,7 +42,8 @@ def test_what_is_quiet_and_in_no_place_is_held_by_nothing() -> None:
     "changes",
     [
         {"queue": QueueCount(1, 0)},
-        {"in_shared": 1},
+        {"dying": 1},
+        {"in_tiers": 1, "postponed": True},
         {"in_flight": 1, "reporting": 1},
     ],
 )
@@ -88,4 +89,24 @@ def test_holders_are_summed_over_the_workers_that_are_alive() -> None:
     queues = {names.work_queue("text.embed"): QueueCount(4, 2), names.retry_tier(8): QueueCount(3, 0)}
     queues |= {names.DEAD: QueueCount(1, 1), names.LEDGER: QueueCount(9, 1)}
     found = holders("text.embed", queues, 6, roster, NOW)
-    assert found == Holders(queue=QueueCount(4, 2), in_shared=4, running=6, in_flight=5, reporting=2)
+    queue = QueueCount(4, 2)
+    assert found == replace(NOTHING, queue=queue, dying=1, in_tiers=3, running=6, in_flight=5, reporting=2)
+
+
+@pytest.mark.parametrize(("until_s", "postponed"), [(30, True), (-MARGIN_S - 1, False)])
+def test_a_pool_says_until_when_jobs_may_wait_that_it_postponed_even_after_its_end(
+    until_s: float, postponed: bool
+) -> None:
+    said = {"postponed_until": (NOW + timedelta(seconds=until_s)).isoformat()}
+    status = {"inference": {"text.embed": said}}
+    gone = WorkerReport("a", "h", "1", ["inference"], NOW, NOW - timedelta(seconds=GONE_AFTER_S + 1), status)
+    assert holders("text.embed", {}, 0, [gone], NOW).postponed is postponed
+    assert not holders("other.kind", {}, 0, [gone], NOW).postponed
+
+
+def test_other_peoples_retries_do_not_hold_a_job_that_waits_for_none() -> None:
+    busy = replace(NOTHING, in_tiers=9)
+    assert unheld(QUEUED, None, busy, NOW)
+    waited = QUEUED.model_copy(update={"retry_at": LONG_AGO, "attempt": 2})
+    assert unheld(waited, None, busy, NOW) is None
+    assert unheld(waited, None, busy, NOW + timedelta(seconds=240))
