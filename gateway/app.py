@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from gateway import problems
 from gateway.cancellation import Cancellation
 from gateway.dependencies import Parts
+from gateway.hot import HotPath
 from gateway.inquiry import Inquiry
 from gateway.keys import open_key_ring
 from gateway.middleware import Front
@@ -64,6 +65,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         app.include_router(router)
     problems.install(app)
     _document(app)
+    app.add_middleware(HotPath, routes=[*jobs.hot.routes, *inference.router.routes])
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -1,12 +1,9 @@
 """What routes are given: the parts made by the composition root, and who is asking."""
 
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request, Security
-from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
@@ -79,19 +76,3 @@ def _why(given: str) -> str:
 
 PartsDependency = Annotated[Parts, Depends(parts)]
 Principal = Annotated[str, Depends(principal)]
-
-
-class HotRoute(APIRoute):
-    """A route that calls its endpoint without FastAPI's dependency machinery, which costs as much as all the rest of
-    a submission. For endpoints whose parameters are path parameters, `request`, `principal` and `parts`; the document
-    is made from the same signature."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        endpoint = self.endpoint
-
-        async def handle(request: Request) -> Response:
-            given = {"principal": authenticated(request), "parts": request.app.state.parts}
-            answer: Response = await endpoint(request=request, **given, **request.path_params)
-            return answer
-
-        return handle

@@ -1,6 +1,6 @@
 """From errors to problem documents: the one place where business errors meet HTTP."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
@@ -71,28 +71,22 @@ def response(request: Request, error: ProblemError) -> Response:
     return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=error.headers)
 
 
+def problem_of(error: Exception) -> ProblemError:
+    """What an error of the rooms below means to a client. Raises the error itself when nobody foresaw it."""
+    for base in type(error).__mro__:
+        if to_problem := _PROBLEM_OF.get(base):
+            return to_problem(error)
+    raise error
+
+
 def install(app: FastAPI) -> None:
     """Map every error of the rooms below to its problem type, and serve the pages behind the types."""
 
-    def mapped(to_problem: Any) -> Any:
-        async def handle(request: Request, error: Exception) -> Response:
-            return response(request, to_problem(error))
+    async def handle(request: Request, error: Exception) -> Response:
+        return response(request, problem_of(error))
 
-        return handle
-
-    away = {"Retry-After": str(AWAY_S)}
-    app.add_exception_handler(ProblemError, mapped(lambda error: error))
-    app.add_exception_handler(
-        PublishFailed, mapped(lambda error: ProblemError("broker-unavailable", str(error), headers=away))
-    )
-    for error_type in (StoreUnavailable, BlobUnavailable):
-        app.add_exception_handler(
-            error_type, mapped(lambda error: ProblemError("store-unavailable", str(error), headers=away))
-        )
-    app.add_exception_handler(BlobMissing, mapped(lambda error: ProblemError("bytes-missing", str(error))))
-    app.add_exception_handler(UnknownKind, mapped(_unknown_kind))
-    app.add_exception_handler(RequestValidationError, mapped(_invalid_request))
-    app.add_exception_handler(HTTPException, mapped(_http_error))
+    for error_type in _PROBLEM_OF:
+        app.add_exception_handler(error_type, handle)
     app.add_exception_handler(405, _wrong_method)
     app.add_api_route("/problems", _index, response_class=HTMLResponse, include_in_schema=False)
     app.add_api_route("/problems/{slug}", _page, response_class=HTMLResponse, include_in_schema=False)
@@ -120,6 +114,19 @@ _METHODS = ("GET", "POST", "PUT", "DELETE")
 def _http_error(error: HTTPException) -> ProblemError:
     slug = _SLUG_OF_STATUS.get(error.status_code, "internal-error")
     return ProblemError(slug, str(error.detail), headers=dict(error.headers or {}))
+
+
+_AWAY = {"Retry-After": str(AWAY_S)}
+_PROBLEM_OF: dict[type[Exception], Callable[[Any], ProblemError]] = {
+    ProblemError: lambda error: error,
+    PublishFailed: lambda error: ProblemError("broker-unavailable", str(error), headers=_AWAY),
+    StoreUnavailable: lambda error: ProblemError("store-unavailable", str(error), headers=_AWAY),
+    BlobUnavailable: lambda error: ProblemError("store-unavailable", str(error), headers=_AWAY),
+    BlobMissing: lambda error: ProblemError("bytes-missing", str(error)),
+    UnknownKind: _unknown_kind,
+    RequestValidationError: _invalid_request,
+    HTTPException: _http_error,
+}
 
 
 async def _wrong_method(request: Request, _error: Exception) -> Response:

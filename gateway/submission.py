@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from gateway import preferences
+from gateway.body import read_body
 from gateway.problems import ProblemError, invalid_parameters
 from gateway.settings import GatewaySettings
 from gateway.view import JobView, Snapshot, fresh
@@ -147,7 +148,7 @@ class Submission:
         if media_type != "application/json" and not media_type.endswith("+json"):
             detail = f"Content-Type: application/json expected, not {media_type!r}"
             raise ProblemError("unsupported-media-type", detail)
-        content = await _content(request, self._settings.max_body_bytes)
+        content = await read_body(request, self._settings.max_body_bytes)
         try:
             return from_json(content, allow_inf_nan=False)
         except ValueError as error:
@@ -160,19 +161,3 @@ class Submission:
             return await self._view.resource(found)
         except (BlobUnavailable, BlobMissing):  # it was accepted: no failure to show it may say otherwise
             return fresh(asked.envelope, asked.params.model_dump(mode="json"))
-
-
-async def _content(request: Request, limit: int) -> bytes:
-    """The body, refused as soon as it is known to be too large; closing the connection spares us the rest."""
-    declared = request.headers.get("content-length", "")
-    size = int(declared) if declared.isdecimal() else 0
-    content = bytearray()
-    if size <= limit:
-        async for chunk in request.stream():
-            content += chunk
-            size = len(content)
-            if size > limit:
-                break
-    if size > limit:
-        raise ProblemError("payload-too-large", f"at most {limit:,} bytes", headers={"Connection": "close"})
-    return bytes(content)

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from gateway import cursors, letters
+from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES, problem_response
 from gateway.problems import ProblemError
@@ -36,6 +37,7 @@ router = APIRouter(
     prefix="/v1/dead-letters",
     tags=["dead letters"],
     responses={**PROBLEM_RESPONSES, 409: problem_response(409)},
+    route_class=LimitedRoute,
 )
 
 _MOST_GROUPS = 200

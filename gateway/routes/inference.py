@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from gateway.dependencies import HotRoute, PartsDependency, Principal
+from gateway.dependencies import PartsDependency, Principal
+from gateway.hot import HotRoute
 from gateway.openapi import PROBLEM_RESPONSES, params_body
 from gateway.problems import ProblemError
 from schemas.kinds import kinds

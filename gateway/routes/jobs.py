@@ -10,8 +10,10 @@ from fastapi.responses import Response, StreamingResponse
 from pydantic import AfterValidator
 
 from gateway import cursors, preferences
-from gateway.dependencies import HotRoute, Parts, PartsDependency, Principal
+from gateway.body import LimitedRoute
+from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.explanation import explain
+from gateway.hot import HotRoute
 from gateway.openapi import PROBLEM_RESPONSES, job_request_body
 from gateway.problems import ProblemError
 from gateway.view import Snapshot, summary
@@ -21,7 +23,7 @@ from schemas.resources import CancelRequest, Job, JobExplanation, JobPage, KindD
 from storage import jobs
 from storage.jobs import JobFilter
 
-router = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEM_RESPONSES)
+router = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEM_RESPONSES, route_class=LimitedRoute)
 hot = APIRouter(prefix="/v1", tags=["jobs"], responses=PROBLEM_RESPONSES, route_class=HotRoute)
 
 KEEP_ALIVE_S = 15.0

@@ -19,9 +19,10 @@ from schemas.jobs.system_probe import RunProbe
 from schemas.jobs.text_embed import EmbedText
 from schemas.problems import PROBLEM_TYPES
 from storage.blobs import BlobStore
-from tests.conftest import Deployment, Servers
+from tests.conftest import Deployment
 from tests.support.processes import gateway, running
 from tests.support.served import served_gateway
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 from tests.support.wire import command, letters, publish, raw_store
 
@@ -129,9 +130,10 @@ async def test_what_json_can_say_and_a_store_cannot_hold_stops_nobody(subtests: 
 BIG = 50 * 1024 * 1024
 
 
-async def test_a_large_body_with_its_length_is_refused_before_any_of_it_is_sent() -> None:
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/dead-letters/discard", f"/v1/jobs/{'f' * 32}/cancel"])
+async def test_a_large_body_with_its_length_is_refused_before_any_of_it_is_sent(path: str) -> None:
     async with served_gateway() as client, _connection(client) as (reader, writer):
-        writer.write(_head(client, f"Content-Length: {BIG}"))
+        writer.write(_head(client, f"Content-Length: {BIG}", path))
         assert await _refusal(reader) == 413
 
 
@@ -164,9 +166,9 @@ class _Connection:
         self._writer.close()
 
 
-def _head(client: httpx.AsyncClient, length: str) -> bytes:
+def _head(client: httpx.AsyncClient, length: str, path: str = "/v1/jobs") -> bytes:
     lines = [
-        "POST /v1/jobs HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         "Host: gateway",
         f"X-API-Key: {client.headers['X-API-Key']}",
         "Content-Type: application/json",
