@@ -1,29 +1,19 @@
 """The failed attempts of a command, carried in a header of its own from retry to retry and into its dead letter."""
 
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic_core import from_json, to_json
+
+from schemas.dead_letters import FailedAttempt
 
 HEADER = "mr-attempts"
 _MOST = 16  # the newest are kept: all headers of a message share one frame
 _LONGEST_DETAIL = 300
 
 
-@dataclass(frozen=True)
-class FailedAttempt:
-    attempt: int
-    failed_at: str
-    """RFC 3339."""
-    worker: str
-    error_type: str
-    error_detail: str
-    fingerprint: str
-
-
 def with_attempt(headers: dict[str, Any], failed: FailedAttempt) -> dict[str, Any]:
     """`headers` with one more failed attempt."""
-    entry = asdict(failed) | {"error_detail": failed.error_detail[:_LONGEST_DETAIL]}
+    entry = failed.model_dump() | {"error_detail": failed.error_detail[:_LONGEST_DETAIL]}
     return headers | {HEADER: to_json([*past_attempts(headers), entry][-_MOST:]).decode()}
 
 

@@ -18,6 +18,7 @@ import httpx
 from pydantic import JsonValue, ValidationError
 
 from millrace.dead_letters import DeadLetters
+from millrace.paging import pages
 from schemas.lifecycle import JobState
 from schemas.problems import Problem
 from schemas.resources import Job, JobExplanation, JobPage, JobSummary
@@ -119,12 +120,8 @@ class Client:
         wanted = {"status": status, "kind": kind, "created_after": created_after and created_after.isoformat()}
         params = {key: str(value) for key, value in wanted.items() if value is not None}
         url = str(httpx.URL("/v1/jobs", params={**params, "limit": str(page_size)}))
-        while True:
-            page = JobPage.model_validate_json(self._request("GET", url).content)
+        for page in pages(self._request, JobPage, url):
             yield from page.items
-            if page.next is None:
-                return
-            url = page.next
 
     def events(self, id: str, *, last_event_id: str | None = None) -> Iterator[Event]:
         """The events of a job until its outcome. A broken connection is resumed where it broke."""

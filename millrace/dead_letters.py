@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import httpx
 from pydantic import JsonValue
 
+from millrace.paging import pages
 from schemas.dead_letters import (
     Audited,
     AuditPage,
@@ -35,12 +36,8 @@ class DeadLetters:
     ) -> Iterator[LetterSummary]:
         """Newest first; fetches page after page as you go on. `state` may be `all`."""
         url = f"{_PATH}?" + urlencode({**_parameters(wanted), "state": state, "limit": page_size})
-        while True:
-            page = LetterPage.model_validate_json(self._request("GET", url).content)
+        for page in pages(self._request, LetterPage, url):
             yield from page.items
-            if page.next is None:
-                return
-            url = page.next
 
     def groups(self, wanted: LetterFilter | None = None, *, state: str = "open") -> LetterGroups:
         """Groups of letters with one fingerprint, largest first."""
@@ -88,12 +85,8 @@ class DeadLetters:
     def audit(self, target: str | None = None, *, page_size: int = 100) -> Iterator[Audited]:
         """Who did what, newest first, to all letters or to one letter or replay."""
         url = f"{_PATH}/audit?" + urlencode({"limit": page_size} | ({"target": target} if target else {}))
-        while True:
-            page = AuditPage.model_validate_json(self._request("GET", url).content)
+        for page in pages(self._request, AuditPage, url):
             yield from page.items
-            if page.next is None:
-                return
-            url = page.next
 
 
 def _json(wanted: LetterFilter) -> dict[str, Any]:

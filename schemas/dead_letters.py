@@ -56,6 +56,7 @@ class LetterFilter(Contract):
 class FailedAttempt(Resource):
     attempt: int
     failed_at: str
+    """RFC 3339."""
     worker: str
     error_type: str
     error_detail: str

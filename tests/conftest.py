@@ -4,7 +4,6 @@ virtual host and a database of its own."""
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,28 +16,15 @@ import pytest
 
 from messaging import topology
 from messaging.settings import BrokerSettings
-from millrace.stack.services import RabbitMQ, Redis, Store
 from schemas.envelope import Envelope
 from storage import database
 from storage.settings import StorageSettings
-
-
-@dataclass(frozen=True)
-class Servers:
-    rabbitmq: RabbitMQ
-    redis: Redis
-    store: Store
+from tests.support.servers import Servers, open_servers
 
 
 @pytest.fixture(scope="session")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    folder = tmp_path_factory.mktemp("servers")
-    async with AsyncExitStack() as stack:
-        rabbitmq = RabbitMQ(folder / "rabbitmq", management=True)
-        found = Servers(rabbitmq, Redis(folder / "redis"), Store(folder / "store"))
-        await asyncio.gather(
-            *(stack.enter_async_context(server) for server in (found.rabbitmq, found.redis, found.store))
-        )
+    async with open_servers(tmp_path_factory.mktemp("servers")) as found:
         yield found
 
 

@@ -1,6 +1,5 @@
 """From the `mr.dead` queue to the `dead_letters` collection. One way for all letters, whoever gave the message up."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from consumers.dead_letters.shelf import Shelf
+from consumers.runtime.in_flight import InFlight
 from consumers.runtime.incoming import Undecodable, read_envelope
 from consumers.runtime.patience import PASSING, until_done
 from consumers.runtime.pool import Services
@@ -37,28 +37,20 @@ PREFETCH = 200
 class DeadLetters:
     def __init__(self, services: Services, shelf: Shelf) -> None:
         self._outbox, self._worker, self._shelf = services.outbox, services.worker, shelf
-        self._unsettled: set[Delivery] = set()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._unsettled = InFlight()
 
     async def on_delivery(self, delivery: Delivery) -> None:
-        self._unsettled.add(delivery)
-        self._empty.clear()
-        try:
+        with self._unsettled:
             failpoints.reach("dead-letters.before-store")
             await until_done(self._keep, delivery)
             failpoints.reach("dead-letters.before-ack")
             delivery.ack()
-        finally:
-            self._unsettled.discard(delivery)
-            if not self._unsettled:
-                self._empty.set()
 
     async def drain(self) -> None:
-        await self._empty.wait()
+        await self._unsettled.none()
 
     def health(self) -> dict[str, object]:
-        return {"unsettled": len(self._unsettled)}
+        return {"unsettled": self._unsettled.count}
 
     async def _keep(self, delivery: Delivery) -> None:
         evidence = Forensics.from_headers(delivery.headers)

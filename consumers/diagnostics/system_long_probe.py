@@ -1,16 +1,11 @@
 """`system.long-probe`: count, keep checkpoints, or fail as told."""
 
 import os
-import signal
 import time
 
+from consumers.diagnostics.failing import fail
 from consumers.runtime.handler import ChildTask, handles_long
-from consumers.runtime.verdicts import HaltConsumer, Reject, RetryLater
 from schemas.jobs.system_long_probe import SYSTEM_LONG_PROBE, LongProbeAnswered, RunLongProbe
-
-
-class LongProbeFailed(Exception):
-    """What a long probe raises when it was asked to fail."""
 
 
 @handles_long(SYSTEM_LONG_PROBE, slots=4)
@@ -20,7 +15,7 @@ def long_probe(task: ChildTask[RunLongProbe]) -> LongProbeAnswered:
     for step in range(first + 1, params.steps + 1):
         time.sleep(params.step_s)
         if step > params.steps / 2 and task.envelope.attempt <= params.fail_attempts:
-            _fail(params.failure)
+            fail(params.failure)
         if step % params.checkpoint_every == 0:
             task.checkpoint(str(step).encode())
         task.progress(step / params.steps, f"step {step} of {params.steps}")
@@ -31,17 +26,3 @@ def long_probe(task: ChildTask[RunLongProbe]) -> LongProbeAnswered:
         epoch=task.envelope.epoch,
         process=os.getpid(),
     )
-
-
-def _fail(failure: str) -> None:
-    match failure:
-        case "reject":
-            raise Reject("/params/failure: this probe was asked to be rejected")
-        case "error":
-            raise LongProbeFailed("this probe was asked to raise")
-        case "retry-later":
-            raise RetryLater("this probe was asked to come back later")
-        case "halt":
-            raise HaltConsumer("this probe was asked to halt its pool")
-        case "kill":
-            os.kill(os.getpid(), signal.SIGKILL)

@@ -17,8 +17,9 @@ import structlog
 
 from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch
 from consumers.ledger.pace import Pace
+from consumers.runtime.command import bury
+from consumers.runtime.in_flight import InFlight
 from consumers.runtime.incoming import Undecodable, read_body, read_envelope
-from consumers.runtime.outcome import forensics
 from consumers.runtime.patience import until_done
 from consumers.runtime.pool import Services
 from messaging import names
@@ -56,8 +57,7 @@ class Ledger:
     def __init__(self, services: Services, projection: JobProjection, feed: FeedWriter) -> None:
         self._services, self._projection, self._feed = services, projection, feed
         self._pace, self._next_report = Pace(), 0.0
-        self._unsettled = 0
-        self._settled = asyncio.Event()
+        self._unsettled = InFlight()
         self._arrived: list[Delivery] = []
         self._wake = asyncio.Event()
         self._lingering: dict[str, tuple[float, _Pending]] = {}  # in order of arrival, so in order of falling due
@@ -67,7 +67,7 @@ class Ledger:
         self._draining = False
 
     async def on_delivery(self, delivery: Delivery) -> None:
-        self._unsettled += 1
+        self._unsettled.add()
         self._arrived.append(delivery)
         self._wake.set()
 
@@ -86,16 +86,14 @@ class Ledger:
         """Write what lingers and return when all that was taken is settled."""
         self._draining = True
         self._wake.set()
-        while self._unsettled:
-            self._settled.clear()
-            await self._settled.wait()
+        await self._unsettled.none()
 
     def health(self) -> dict[str, object]:
         """`behind_s`: how long the oldest message that is not folded has been here."""
         held = [pending.since for pending in (*self._folding, *self._due.values())]
         held += [pending.since for _, pending in self._lingering.values()]
         behind_s = time.monotonic() - min(held) if held else 0.0
-        return {"unsettled": self._unsettled, "behind_s": round(behind_s, 1)}
+        return {"unsettled": self._unsettled.count, "behind_s": round(behind_s, 1)}
 
     async def _sleep_until_due(self) -> None:
         if self._due:
@@ -190,8 +188,7 @@ class Ledger:
     def _settle(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
             delivery.ack()
-        self._unsettled -= len(deliveries)
-        self._settled.set()
+        self._unsettled.add(-len(deliveries))
 
     async def _observe(self, bulk: list[_Pending]) -> None:
         now = datetime.now(UTC)
@@ -205,11 +202,7 @@ class Ledger:
 
     async def _bury(self, delivery: Delivery, error: Undecodable) -> None:
         """A poison event must not stop the ledger, and must not be lost."""
-        evidence = forensics(error, Reason.UNDECODABLE, names.LEDGER)
-        log.error("dead_letter", queue=names.LEDGER, reason=evidence.reason, error=str(error))
-        bury = self._services.outbox.bury
-        await until_done(bury, delivery.headers, delivery.body, evidence, delivery.routing_key)
-        metrics.DEAD_LETTERS.labels(names.LEDGER, evidence.reason).inc()
+        await bury(delivery, error, Reason.UNDECODABLE, names.LEDGER, self._services.outbox)
 
 
 class LedgerPool:

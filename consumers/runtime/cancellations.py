@@ -28,6 +28,10 @@ _DEAF = datetime.max.replace(tzinfo=UTC)
 _Attempt = tuple[str, int]  # job and generation
 
 
+class Cancelled(Exception):
+    """Somebody cancelled the job: nothing follows from how its handler ended."""
+
+
 class Cancellations:
     def __init__(self, projection: JobProjection) -> None:
         self._projection = projection

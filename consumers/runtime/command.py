@@ -6,9 +6,11 @@ from typing import Any
 import structlog
 
 from consumers.runtime.incoming import Undecodable, read_body, read_envelope
-from consumers.runtime.outcome import Bury, Decision, Finish, Postpone, Retry
+from consumers.runtime.outcome import Bury, Decision, Finish, Postpone, Retry, forensics
+from consumers.runtime.patience import until_done
 from consumers.runtime.verdicts import RetryLater
 from messaging.consumer import Delivery
+from messaging.dead_letter import Reason
 from messaging.history import with_attempt
 from producers.outbox import Outbox, Parcel, dead_letter, delayed
 from schemas.contract import Contract
@@ -57,8 +59,8 @@ async def parcels(decision: Decision, command: Command, outbox: Outbox, worker: 
             return [told, delayed(following, with_attempt(command.headers, failed), command.body, delay_s)]
         case Postpone(delay_s):
             return [delayed(envelope, command.headers, command.body, delay_s)]
-        case Bury(forensics):
-            return [dead_letter(command.headers, command.body, forensics, envelope.kind)]
+        case Bury(evidence):
+            return [dead_letter(command.headers, command.body, evidence, envelope.kind)]
 
 
 def observe(decision: Decision, kind: str, queue: str) -> None:
@@ -72,9 +74,18 @@ def observe(decision: Decision, kind: str, queue: str) -> None:
             log.warning("attempt_failed", retry_in_s=delay_s, error=event.error.detail)
         case Postpone(delay_s):
             log.warning("attempt_postponed", for_s=delay_s)
-        case Bury(forensics):
-            metrics.DEAD_LETTERS.labels(queue, forensics.reason).inc()
-            log.error("dead_letter", queue=queue, reason=forensics.reason, error=forensics.error_detail)
+        case Bury(evidence):
+            metrics.DEAD_LETTERS.labels(queue, evidence.reason).inc()
+            log.error("dead_letter", queue=queue, reason=evidence.reason, error=evidence.error_detail)
+
+
+async def bury(delivery: Delivery, error: Exception, reason: Reason, queue: str, outbox: Outbox) -> None:
+    """Give up a message that cannot be read, or on which our own code failed; waits while the broker is away."""
+    if reason is Reason.RUNTIME_FAULT:
+        log.exception("runtime_fault", exc_info=error)
+    decision = Bury(forensics(error, reason, queue))
+    await until_done(outbox.bury, delivery.headers, delivery.body, decision.forensics, delivery.routing_key)
+    observe(decision, delivery.routing_key, queue)
 
 
 def log_ids(envelope: Envelope) -> dict[str, object]:

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from consumers.runtime.ceiling import Ceiling, Taking
 from consumers.runtime.fingerprint import describe, text
+from consumers.runtime.incoming import Undecodable
 from consumers.runtime.verdicts import HaltConsumer, Reject, RetryLater
 from consumers.settings import CODE_VERSION, HOST, WORKER
 from messaging.dead_letter import Forensics, Reason
-from messaging.history import FailedAttempt
 from messaging.retry import next_delay_s, tier_of_at_least
+from schemas.dead_letters import FailedAttempt
 from schemas.envelope import Envelope
 from schemas.lifecycle import JobAborted, JobError, JobFailed, JobRetryScheduled, LifecycleEvent
 
@@ -61,19 +62,27 @@ class Attempt:
 
 def judge(error: Exception, attempt: Attempt, ceiling: Ceiling) -> Decision:
     """After a failure: what `after_failure` says, unless the trouble is here and not in the job."""
+    if isinstance(error, Undecodable):
+        return Bury(forensics(error, Reason.UNDECODABLE, attempt.queue))
     if isinstance(error, HaltConsumer):
         ceiling.halt(error.detail)
-        return Postpone(tier_of_at_least(ceiling.until_probe_s))
+        return _postponed(ceiling)
     decision = after_failure(error, attempt)
     if isinstance(decision, Finish):
         ceiling.ended()
         return decision
     if ceiling.taking is Taking.ONE:
         ceiling.halt(f"the probe failed: {type(error).__name__}: {error}")
-        return Postpone(tier_of_at_least(ceiling.until_probe_s))
+        return _postponed(ceiling)
     if isinstance(decision, Bury) and not ceiling.admits_dead_letter(error):
-        return Postpone(tier_of_at_least(ceiling.until_probe_s))
+        return _postponed(ceiling)
     return decision
+
+
+def _postponed(ceiling: Ceiling) -> Postpone:
+    delay_s = tier_of_at_least(ceiling.until_probe_s)
+    ceiling.postponed(delay_s)
+    return Postpone(delay_s)
 
 
 def after_failure(error: Exception, attempt: Attempt) -> Finish | Retry | Bury:
@@ -128,4 +137,11 @@ def forensics(error: Exception, reason: Reason, queue: str, started_at: datetime
 
 def _failed_attempt(error: Exception, number: int, now: datetime) -> FailedAttempt:
     failure = describe(error)
-    return FailedAttempt(number, now.isoformat(), WORKER, failure.error_type, failure.detail, failure.fingerprint)
+    return FailedAttempt(
+        attempt=number,
+        failed_at=now.isoformat(),
+        worker=WORKER,
+        error_type=failure.error_type,
+        error_detail=failure.detail,
+        fingerprint=failure.fingerprint,
+    )

@@ -4,27 +4,21 @@ A crash in between redelivers the message, and a second outcome folds into nothi
 """
 
 import asyncio
-import random
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
-from consumers.runtime.cancellations import Cancellations
-from consumers.runtime.ceiling import Ceiling
-from consumers.runtime.command import Command, observe, parcels
-from consumers.runtime.handler import Handler, Task
-from consumers.runtime.incoming import Undecodable
+from consumers.runtime.cancellations import Cancelled
+from consumers.runtime.command import Command, observe
+from consumers.runtime.handler import Task
+from consumers.runtime.in_flight import InFlight
 from consumers.runtime.intake import Intake
-from consumers.runtime.outcome import Attempt, Bury, Decision, Finish, Retry, forensics, judge, missed_deadline
+from consumers.runtime.outcome import Bury, Decision, Retry
 from consumers.runtime.patience import until_done
-from consumers.runtime.pool import Services
 from consumers.runtime.progress import Progress
-from consumers.runtime.verdicts import Verdict
-from messaging import names
+from consumers.runtime.station import Station
 from messaging.consumer import Delivery
-from messaging.dead_letter import Reason
 from producers.outbox import Parcel
 from schemas.lifecycle import JobSucceeded
 from storage.cancellation import end
@@ -33,98 +27,59 @@ from telemetry import failpoints, metrics
 log = structlog.get_logger()
 
 
-class Cancelled(Exception):
-    """Somebody cancelled the job while its handler ran."""
-
-
 class Worker:
     """Runs the handler of one kind, as many jobs at a time as its prefetch."""
 
-    def __init__(
-        self,
-        handler: Handler,
-        resources: Any,
-        services: Services,
-        cancellations: Cancellations,
-        most_dead_letters: int,
-    ) -> None:
-        self.kind = handler.kind.name
-        self._handler, self._resources, self._services = handler, resources, services
-        self._cancellations, self._ceiling = cancellations, Ceiling(most_dead_letters)
-        self._outbox = services.outbox
-        self._queue = names.work_queue(self.kind)
-        self._rng = random.Random()  # noqa: S311  # jitter
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._in_flight = 0
+    def __init__(self, station: Station) -> None:
+        self.kind, self._station = station.kind, station
+        self._in_flight = InFlight()
 
     async def start(self) -> None:
-        consumer = self._services.consumer
-        subscription = await consumer.subscribe(self._queue, self._handler.prefetch, self.on_delivery, careful=True)
-        self._intake = Intake(self.kind, self._ceiling, subscription)
-        self._taking = self._services.background.create_task(self._intake.run())
+        station, services = self._station, self._station.services
+        prefetch = station.handler.prefetch
+        subscription = await services.consumer.subscribe(station.queue, prefetch, self.on_delivery, careful=True)
+        self._intake = Intake(self.kind, station.ceiling, subscription)
+        self._taking = services.background.create_task(self._intake.run())
 
     async def drain(self) -> None:
         await end(self._taking)
-        await self._idle.wait()
+        await self._in_flight.none()
 
     async def close(self) -> None:
         await end(self._taking)
 
     def health(self) -> dict[str, object]:
-        return {"in_flight": self._in_flight, **self._ceiling.health()}
+        return {"in_flight": self._in_flight.count, **self._station.ceiling.health()}
 
     async def on_delivery(self, delivery: Delivery) -> None:
-        self._in_flight += 1
-        self._idle.clear()
-        try:
-            await self._settle(delivery)
-        except Exception as error:
-            log.exception("runtime_fault")  # ours, not the handler's: the message must be settled all the same
-            await self._bury(delivery, error, Reason.RUNTIME_FAULT)
+        with self._in_flight:
+            try:
+                await self._attempt(Command.of(delivery, self.kind), interrupted=delivery.delivered_before)
+            except Cancelled:
+                log.info("job_stopped")
+            except Exception as error:  # noqa: BLE001  # whatever it is, the message must be settled
+                failpoints.reach("worker.before-bury")
+                await self._station.give_up(delivery, error)
             delivery.ack()
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
-
-    async def _settle(self, delivery: Delivery) -> None:
-        try:
-            await self._attempt(Command.of(delivery, self.kind), interrupted=delivery.delivered_before)
-        except Undecodable as error:
-            await self._bury(delivery, error, Reason.UNDECODABLE)
-        except Cancelled:
-            log.info("job_stopped")
-        delivery.ack()
 
     async def _attempt(self, command: Command, *, interrupted: bool) -> None:
-        started_at, envelope = datetime.now(UTC), command.envelope
-        if await self._cancellations.ended(envelope):
+        started_at, envelope, station = datetime.now(UTC), command.envelope, self._station
+        if await station.cancellations.ended(envelope):
             raise Cancelled
-        # What was started in time and lost its worker goes on.
-        if envelope.deadline is not None and envelope.deadline <= started_at and not interrupted:
-            await self._carry_out(Finish(missed_deadline(envelope.deadline)), command)
-            return
-        metrics.QUEUE_WAIT_SECONDS.labels(self.kind).observe((started_at - envelope.time).total_seconds())
-        try:
-            decision: Decision = Finish(await self._run(command, started_at))
-            published = await self._parcels(decision, command)  # a result that is no JSON is a failed attempt
-            self._ceiling.ended()
-        except (Undecodable, Cancelled):
-            raise
-        except Exception as error:
-            if not isinstance(error, Verdict):
-                log.warning("handler_raised", exc_info=error)
-            attempt = Attempt(envelope, self._handler.kind.max_attempts, started_at, self._queue, self._rng)
-            decision = judge(error, attempt, self._ceiling)
-            published = await self._parcels(decision, command)
-        self._intake.look()
-        await self._publish(decision, published)
+        decision: Decision | None = station.too_late(envelope, resumed=interrupted)
+        if decision is not None:
+            messages = await station.parcels(decision, command)
+        else:
+            metrics.QUEUE_WAIT_SECONDS.labels(self.kind).observe((started_at - envelope.time).total_seconds())
+            decision, messages = await station.conclude(self._run(command, started_at), command, started_at)
+            self._intake.look()
+        await self._publish(decision, messages)
 
     async def _run(self, command: Command, started_at: datetime) -> JobSucceeded:
         envelope = command.envelope
-        params = await command.params(self._handler.kind.command, self._outbox.blobs)
-        progress = Progress(envelope, self._outbox, self._services.worker)
+        station = self._station
+        params = await command.params(station.handler.kind.command, station.outbox.blobs)
+        progress = Progress(envelope, station.outbox, station.worker)
         progress.announce(started_at)
         started = time.perf_counter()
         stopped = False
@@ -138,10 +93,10 @@ class Worker:
         try:
             with (
                 metrics.IN_FLIGHT.labels(self.kind).track_inprogress(),
-                self._cancellations.stoppable(envelope, stop),
+                station.cancellations.stoppable(envelope, stop),
             ):
                 failpoints.reach("worker.before-handle")
-                result = await self._handler.run(Task(params, envelope, progress.report), self._resources)
+                result = await station.handler.run(Task(params, envelope, progress.report), station.resources)
         except asyncio.CancelledError:
             if not stopped or running is None or running.uncancel():
                 raise  # the process lets go of the message
@@ -154,25 +109,13 @@ class Worker:
             started_at=started_at, finished_at=datetime.now(UTC), result=result.model_dump(mode="json")
         )
 
-    async def _carry_out(self, decision: Decision, command: Command) -> None:
-        await self._publish(decision, await self._parcels(decision, command))
-
-    async def _parcels(self, decision: Decision, command: Command) -> list[Parcel]:
-        return await until_done(parcels, decision, command, self._outbox, self._services.worker)
-
-    async def _publish(self, decision: Decision, published: list[Parcel]) -> None:
+    async def _publish(self, decision: Decision, messages: list[Parcel]) -> None:
         before = _FAILPOINTS.get(type(decision), "worker.before-outcome")
-        for parcel in published:
+        for message in messages:
             failpoints.reach(before)
-            await until_done(self._outbox.send, parcel)
+            await until_done(self._station.outbox.send, message)
         failpoints.reach("worker.after-outcome")
-        observe(decision, self.kind, self._queue)
-
-    async def _bury(self, delivery: Delivery, error: Exception, reason: Reason) -> None:
-        bury = Bury(forensics(error, reason, self._queue))
-        failpoints.reach("worker.before-bury")
-        await until_done(self._outbox.bury, delivery.headers, delivery.body, bury.forensics, delivery.routing_key)
-        observe(bury, self.kind, self._queue)
+        observe(decision, self.kind, self._station.queue)
 
 
 _FAILPOINTS: dict[type[Decision], str] = {Retry: "worker.before-retry", Bury: "worker.before-bury"}

@@ -11,6 +11,7 @@ from consumers.runtime.cancellations import Cancellations
 from consumers.runtime.handler import Handler
 from consumers.runtime.long_worker import LongWorker
 from consumers.runtime.pool import Services
+from consumers.runtime.station import Station
 from consumers.runtime.worker import Worker
 from consumers.settings import ConsumerSettings
 from storage.jobs import JobProjection
@@ -74,9 +75,8 @@ def _worker(
     handler: Handler, resources: Any, services: Services, cancellations: Cancellations
 ) -> Worker | LongWorker:
     settings = ConsumerSettings()
-    if handler.long:
-        return LongWorker(handler, resources, services, cancellations, settings.most_dead_letters, settings.lease_s)
-    return Worker(handler, resources, services, cancellations, settings.most_dead_letters)
+    station = Station(handler, resources, services, cancellations, settings.most_dead_letters)
+    return LongWorker(station, settings.lease_s) if handler.long else Worker(station)
 
 
 @dataclass(frozen=True)

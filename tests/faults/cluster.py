@@ -25,8 +25,8 @@ from millrace.stack import probes
 from millrace.stack.ports import LOOPBACK, free_port
 from millrace.stack.process import Child
 from storage import database
-from tests.conftest import Servers
 from tests.faults.proxy import AmqpProxy
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 LEASE_S = 2.0

@@ -1,15 +1,12 @@
 """Servers of the fault suite's own, its options, and the table at the end."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from millrace.stack.services import RabbitMQ, Redis, Store
-from tests.conftest import Servers
 from tests.faults.table import Table
+from tests.support.servers import Servers, open_servers
 
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
 _BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->"
@@ -52,13 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="package")
 async def fault_servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
     """Not the session's: no other test shall meet a server that a fault has left limping."""
-    folder = tmp_path_factory.mktemp("fault-servers")
-    async with AsyncExitStack() as stack:
-        rabbitmq = RabbitMQ(folder / "rabbitmq", management=True)
-        found = Servers(rabbitmq, Redis(folder / "redis"), Store(folder / "store"))
-        await asyncio.gather(
-            *(stack.enter_async_context(server) for server in (found.rabbitmq, found.redis, found.store))
-        )
+    async with open_servers(tmp_path_factory.mktemp("fault-servers")) as found:
         yield found
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 
 from messaging import names
-from tests.conftest import Servers
 from tests.faults.checker import Violation, Wrong, check
 from tests.faults.cluster import GATEWAY, Cluster, open_cluster
 from tests.faults.fault import Fault, Scene
@@ -18,6 +17,7 @@ from tests.faults.history import Accepted, History, Row
 from tests.faults.load import Load, doomed, probe
 from tests.faults.observer import Documents, Messages, depths, watching
 from tests.faults.table import RECOVERY_S, Table
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 _WARM_UP_JOBS = 15

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Deployment, Servers
+from tests.conftest import Deployment
 from tests.support.jobs import all_succeeded, some_succeeded, states, submit
 from tests.support.processes import PoolProcess, gateway, running
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("deployment")]

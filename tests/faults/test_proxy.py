@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import aio_pika
 import pytest
 
-from tests.conftest import Servers
 from tests.faults.proxy import AmqpProxy, Direction, Frames, is_ack
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 ACK = bytes.fromhex("01 0001 0000000d 003c 0050 0000000000000007 00 ce")

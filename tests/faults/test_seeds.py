@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Servers
 from tests.faults.catalogue import CATALOGUE, draw
 from tests.faults.checker import Violation
 from tests.faults.fault import Fault
 from tests.faults.round import play
 from tests.faults.table import Table
+from tests.support.servers import Servers
 
 pytestmark = pytest.mark.slow
 

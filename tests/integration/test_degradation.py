@@ -15,9 +15,10 @@ from redis.asyncio import Redis
 
 from messaging import topology
 from millrace.stack.services import RabbitMQ
-from tests.conftest import Deployment, Servers
+from tests.conftest import Deployment
 from tests.support.processes import PoolProcess
 from tests.support.served import served_gateway, stream
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 _TABLE = Path(__file__).parents[2] / "docs" / "degradation.md"

@@ -10,8 +10,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.conftest import Deployment, Servers
+from tests.conftest import Deployment
 from tests.support.processes import gateway, running
+from tests.support.servers import Servers
 from tests.support.wire import is_drained
 
 pytestmark = pytest.mark.usefixtures("deployment")

@@ -19,8 +19,9 @@ from schemas.lifecycle import JobState, Position
 from storage.database import open_database
 from storage.feed import open_feed_writer
 from storage.jobs import JobPatch
-from tests.conftest import Deployment, Servers
+from tests.conftest import Deployment
 from tests.support.processes import gateway, running
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("deployment")
@@ -41,12 +42,14 @@ class OnePool:
             yield workers
 
 
-async def test_a_result_that_is_no_json_is_a_failed_attempt() -> None:
+@pytest.mark.parametrize("long", [False, True])
+async def test_a_result_that_is_no_json_is_a_failed_attempt(long: bool) -> None:
     async def answer(task: Task[RunProbe], _resources: None) -> ProbeAnswered:
         text = NO_TEXT if task.envelope.attempt == 1 else "text"
         return ProbeAnswered.model_construct(payload={"name": text}, attempt=task.envelope.attempt, worker="w")
 
-    async with running("ledger", OnePool(Handler(SYSTEM_PROBE, answer, prefetch=5))), gateway() as client:
+    pool = OnePool(Handler(SYSTEM_PROBE, answer, prefetch=5, long=long))
+    async with running("ledger", pool), gateway() as client:
         job = await client.post("/v1/jobs", json={"kind": "system.probe"}, headers={"Prefer": "wait=20"})
     assert (job.json()["status"], job.json()["attempt"]) == ("succeeded", 2)
 

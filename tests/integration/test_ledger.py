@@ -29,9 +29,10 @@ from schemas.lifecycle import (
 from storage.blobs import BlobStore
 from storage.database import open_database
 from storage.jobs import JobPatch, JobProjection
-from tests.conftest import Deployment, Servers
+from tests.conftest import Deployment
 from tests.support.jobs import all_succeeded, some_succeeded, submit
 from tests.support.processes import PoolProcess, gateway, running
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 from tests.support.wire import Row, command, letters, publish, raw_store
 

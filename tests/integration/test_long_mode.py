@@ -103,7 +103,7 @@ async def test_a_child_that_fails(deployment: Deployment, failure: str, status: 
         assert (ended["status"], ended["error"]["type"]) == (status, error)
         if status == "dead":
             [letter] = await letters(deployment)
-            assert letter["error_type"] == {"error": "LongProbeFailed", "kill": "ChildDied"}[failure]
+            assert letter["error_type"] == {"error": "ProbeFailed", "kill": "ChildDied"}[failure]
             assert len(letter["attempts"]) == 4
             assert letter["fingerprint"] == ended["error"]["fingerprint"]
 

@@ -16,7 +16,8 @@ from messaging.publisher import BrokerUnavailable, Unroutable, open_publisher
 from messaging.settings import BrokerSettings
 from messaging.topology import TopologyDrift
 from millrace.stack.ports import free_port
-from tests.conftest import Deployment, Servers
+from tests.conftest import Deployment
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 PROBES = names.work_queue("system.probe")

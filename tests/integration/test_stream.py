@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from gateway.routes import jobs
-from tests.conftest import Servers
 from tests.support.processes import running
 from tests.support.served import StreamEvent, served_gateway, stream, whole_stream
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("deployment")
