@@ -74,6 +74,7 @@ async def _open_services(
 
 async def _drain(consumer: ConsumerConnection, running: list[RunningPool], limit_s: float) -> None:
     await consumer.stop_taking()
+    log.info("draining")
     try:
         async with asyncio.timeout(limit_s):
             await asyncio.gather(*(pool.drain() for pool in running))

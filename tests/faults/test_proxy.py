@@ -84,3 +84,4 @@ async def test_silence_is_not_an_end(proxy: AmqpProxy, publish: Callable[[], Awa
     with pytest.raises(TimeoutError):
         await publish()
     assert proxy.connections == 1
+    proxy.cut()  # or closing it would wait a minute for an answer

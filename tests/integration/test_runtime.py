@@ -48,7 +48,7 @@ async def test_a_stopping_worker_takes_nothing_more_and_ends_what_runs(
         slow = await submit(client, delay_s=2)
         await reaches(client, slow, "running")
         stopping = asyncio.create_task(worker.stop())
-        await said(worker, "stopping")
+        await said(worker, "draining")
         late = await submit(client)
         assert await stopping == 0
         drained = (await client.get(slow)).json()
