@@ -88,9 +88,9 @@ async def test_a_broken_pool_pauses_and_recovers_and_nothing_is_lost(deployment:
         device.fail = None
         states = await all_ended(client, urls)
         assert sorted(states) == ["dead"] * 3 + ["succeeded"] * (JOBS - 3)
-        health = pools["device"].health()["system.probe"]
-        assert (health["in_flight"], health["state"]) == (0, "taking")
-        assert health["postponed_until"], "whoever looks for lost jobs has to know"
+        recovered: Any = pools["device"].health()["system.probe"]
+        assert (recovered["in_flight"], recovered["state"]) == (0, "taking")
+        assert recovered["postponed_until"], "whoever looks for lost jobs has to know"
 
 
 @pytest.mark.slow
