@@ -2,14 +2,21 @@
 
 import asyncio
 import hashlib
-import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from storage.blob_writers import BlobWriter, BucketTarget, FileTarget, Written, blob_path
+from storage.disk import sync
+
+_CHUNK_BYTES = 1024 * 1024
 
 
 class BlobUnavailable(Exception):
@@ -23,32 +30,92 @@ class BlobMissing(Exception):
 class BlobStore:
     def __init__(self, url: str) -> None:
         self._folder = _folder(url)
-        self._store = from_url(url) if self._folder is None else LocalStore(prefix=self._folder)
+        self._store = LocalStore(prefix=self._folder) if self._folder is not None else _bucket(url)
 
     async def put(self, content: bytes) -> tuple[str, str]:
         """Store `content` once; returns (path, sha256 in hex). Raises BlobUnavailable."""
         sha256 = hashlib.sha256(content).hexdigest()
-        path = f"sha256/{sha256[:2]}/{sha256}"
+        path = blob_path(sha256)
         try:
             await obstore.put_async(self._store, path, content)
             if self._folder is not None:
-                await asyncio.to_thread(_sync, self._folder / path)
+                await asyncio.to_thread(sync, self._folder / path)
         except (BaseError, OSError) as error:
             raise BlobUnavailable(f"cannot store {path}: {error}") from error
         return path, sha256
 
     async def get(self, path: str, sha256: str) -> bytes:
         """Raises BlobMissing or BlobUnavailable."""
-        try:
+        with _read_errors(path):
             found = await obstore.get_async(self._store, path)
             content = bytes(await found.bytes_async())
-        except (NotFoundError, FileNotFoundError, ValueError) as error:  # the last: `../x`
-            raise BlobMissing(f"no blob at {path}") from error
-        except (BaseError, OSError) as error:
-            raise BlobUnavailable(f"cannot read {path}: {error}") from error
         if hashlib.sha256(content).hexdigest() != sha256:
             raise BlobMissing(f"the blob at {path} is not the one with sha256 {sha256}")
         return content
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[BlobWriter]:
+        """For bytes that do not fit into memory. Nothing is left of a blob that is not finished. Raises
+        BlobUnavailable."""
+        try:
+            target = BucketTarget(self._store) if self._folder is None else FileTarget(self._folder)
+            try:
+                yield BlobWriter(target)
+            finally:
+                await target.drop()
+        except (BaseError, OSError) as error:
+            raise BlobUnavailable(f"cannot store: {error}") from error
+
+    async def put_file(self, path: Path) -> Written:
+        """Raises BlobUnavailable."""
+        async with self.writing() as writer:
+            with path.open("rb") as file:
+                while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                    await writer.write(chunk)
+            return await writer.finish()
+
+    async def stream(self, path: str) -> AsyncIterator[bytes]:
+        """The bytes in chunks, opened already. Raises BlobMissing or BlobUnavailable; the latter also on the way."""
+        with _read_errors(path):
+            found = await obstore.get_async(self._store, path)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            with _read_errors(path):
+                async for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):
+                    yield bytes(chunk)
+
+        return chunks()
+
+    async def file(self, path: str, sha256: str, folder: Path) -> Path:
+        """A file with the bytes, to be read only: the store's own where it is a directory, else a copy in `folder`.
+        Raises BlobMissing or BlobUnavailable."""
+        if self._folder is not None:
+            if not (self._folder / path).is_file():
+                raise BlobMissing(f"no blob at {path}")
+            return self._folder / path
+        digest, copy = hashlib.sha256(), folder / sha256
+        with copy.open("wb") as file:
+            async for chunk in await self.stream(path):
+                digest.update(chunk)
+                await asyncio.to_thread(file.write, chunk)
+        if digest.hexdigest() != sha256:
+            raise BlobMissing(f"the blob at {path} is not the one with sha256 {sha256}")
+        return copy
+
+
+@contextmanager
+def _read_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError, ValueError) as error:  # the last: `../x`
+        raise BlobMissing(f"no blob at {path}") from error
+    except (BaseError, OSError) as error:
+        raise BlobUnavailable(f"cannot read {path}: {error}") from error
+
+
+def _bucket(url: str) -> ObjectStore:
+    """Retries shortly: whoever waits for longer has patience of its own."""
+    return from_url(url, retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=5)})
 
 
 def _folder(url: str) -> Path | None:
@@ -59,14 +126,3 @@ def _folder(url: str) -> Path | None:
     folder = Path(url2pathname(parts.path))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _sync(path: Path) -> None:
-    """Onto the disk, with the name that leads to it: obstore leaves that to the kernel, and the broker's confirm of a
-    claim check must not outlive the bytes in a power cut."""
-    for part in (path, *path.parents[:3]):
-        descriptor = os.open(part, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

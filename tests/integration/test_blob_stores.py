@@ -1,0 +1,99 @@
+"""One suite for both kinds of blob store: a directory, and a bucket behind a real S3 server process."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from millrace.stack.ports import free_port
+from millrace.stack.process import Child
+from storage.blob_writers import blob_path
+from storage.blobs import BlobMissing, BlobStore, BlobUnavailable
+from tests.support.waiting import eventually
+
+CONTENT = bytes(range(256)) * 80_000  # 20 MB: more than one part of a multipart upload
+
+
+@pytest.fixture(scope="module")
+async def s3(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = Child("s3", command, log=tmp_path_factory.mktemp("s3") / "log", env=os.environ)
+    url = f"http://127.0.0.1:{port}"
+    server.start()
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+
+        async def serving() -> bool:
+            try:
+                return (await client.put("/blobs")).is_success
+            except httpx.TransportError:
+                return False
+
+        await eventually(serving, within_s=60)
+        yield url
+    await server.stop(grace_s=5)
+
+
+@pytest.fixture(params=["directory", "bucket"])
+async def store(
+    request: pytest.FixtureRequest, tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> BlobStore:
+    if request.param == "directory":
+        return BlobStore((tmp_path / "blobs").as_uri())
+    for name, value in {
+        "AWS_ENDPOINT": s3,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return BlobStore(f"s3://blobs/{tmp_path.name}")
+
+
+async def test_small_bytes_come_back(store: BlobStore) -> None:
+    path, sha256 = await store.put(b"small")
+    assert await store.get(path, sha256) == b"small"
+    with pytest.raises(BlobMissing, match="not the one"):
+        await store.get(path, "0" * 64)
+
+
+async def test_a_file_of_many_parts_is_named_by_its_digest(store: BlobStore, tmp_path: Path) -> None:
+    file = tmp_path / "large"
+    file.write_bytes(CONTENT)
+    first, second = await store.put_file(file), await store.put_file(file)
+    assert first == second
+    assert (first.path, first.bytes) == (blob_path(first.sha256), len(CONTENT))
+    assert b"".join([chunk async for chunk in await store.stream(first.path)]) == CONTENT
+    copy = await store.file(first.path, first.sha256, tmp_path)
+    assert copy.read_bytes() == CONTENT
+
+
+async def test_what_breaks_off_is_no_blob(store: BlobStore) -> None:
+    async def broken() -> None:
+        async with store.writing() as writer:
+            await writer.write(CONTENT)
+            raise RuntimeError("the client is gone")
+
+    with pytest.raises(RuntimeError, match="gone"):
+        await broken()
+
+
+async def test_what_is_not_there_is_missing(store: BlobStore, tmp_path: Path) -> None:
+    with pytest.raises(BlobMissing):
+        await store.stream(blob_path("0" * 64))
+    with pytest.raises(BlobMissing):
+        await store.file(blob_path("0" * 64), "0" * 64, tmp_path)
+
+
+async def test_a_bucket_that_is_away_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    store = BlobStore(f"s3://blobs/{tmp_path.name}")
+    with pytest.raises(BlobUnavailable):
+        await store.put(b"content")
