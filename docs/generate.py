@@ -12,6 +12,7 @@ from gateway.app import create_app
 from gateway.settings import GatewaySettings
 from messaging import asyncapi
 from schemas.kinds import contracts
+from schemas.profile import DatasetProfile
 
 ROOT = Path(__file__).parent
 
@@ -22,8 +23,9 @@ def documents() -> dict[Path, Any]:
         ROOT / "api/openapi.json": create_app(GatewaySettings()).openapi(),
         ROOT / "api/asyncapi.json": asyncapi.document(version("millrace")),
     }
+    found[ROOT / "api/profile.schema.json"] = DatasetProfile.model_json_schema()
     for contract in contracts():
-        path = ROOT / f"schemas/{contract.contract_name}.{contract.version}.json"
+        path = ROOT / f"schemas/{contract.contract_name}.{contract.contract_version}.json"
         found[path] = {"$id": contract.dataschema, **contract.model_json_schema()}
     return found
 

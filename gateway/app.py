@@ -20,7 +20,7 @@ from gateway.inquiry import Inquiry
 from gateway.keys import open_key_ring
 from gateway.middleware import Front
 from gateway.openapi import with_problem_schema
-from gateway.routes import asyncapi, dead_letters, health, inference, jobs
+from gateway.routes import asyncapi, datasets, dead_letters, health, inference, jobs, uploads
 from gateway.settings import GatewaySettings
 from gateway.submission import Submission
 from gateway.view import JobView
@@ -34,13 +34,18 @@ from storage.blobs import BlobStore
 from storage.cancellation import end
 from storage.database import open_database
 from storage.feed import FeedReader, open_feed_reader
+from storage.partial_files import PartialFiles
 from storage.settings import StorageSettings
 
 _SOURCE = f"gateway-{socket.gethostname()}-{os.getpid()}"
 _PACE_INTERVAL_S = 2.0
 _STORE_ABSENT_AFTER_S = 0.8  # a client that is told so asks again; one that is kept waiting cannot do anything
 
-_EXPOSED = ["Location", "ETag", "Retry-After", "Preference-Applied", "Idempotent-Replayed", "X-Request-ID"]
+_EXPOSED = [
+    *("Location", "ETag", "Retry-After", "Preference-Applied", "Idempotent-Replayed", "X-Request-ID"),
+    *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size"),
+    *("Upload-Offset", "Upload-Length", "Upload-Expires"),
+]
 
 _DESCRIPTION = """Submit machine-learning jobs, wait for them, follow them.
 A job answered with 202 is never lost and its result is applied exactly once."""
@@ -61,8 +66,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
-    for router in (jobs.hot, jobs.router, inference.router, dead_letters.router, health.router, asyncapi.router):
-        app.include_router(router)
+    for part in (jobs.hot, jobs.router, inference.router, datasets.router, datasets.asking, dead_letters.router):
+        app.include_router(part)
+    for part in (uploads.router, health.router, asyncapi.router):
+        app.include_router(part)
     problems.install(app)
     _document(app)
     app.add_middleware(HotPath, routes=[*jobs.hot.routes, *inference.router.routes])
@@ -70,7 +77,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["*"],
             expose_headers=_EXPOSED,
         )
@@ -106,6 +113,7 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             feed=feed,
             view=view,
             blobs=blobs,
+            uploads=PartialFiles(settings.data_dir.resolve() / "uploads"),
             submission=submission,
             cancellation=cancellation,
             inquiry=inquiry,

@@ -20,6 +20,7 @@ from messaging.publisher import Publisher
 from storage.blobs import BlobStore
 from storage.database import Database
 from storage.feed import FeedReader
+from storage.partial_files import PartialFiles
 
 _header_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="The operator's API key")
 _bearer_key = HTTPBearer(auto_error=False, description="The same key as a bearer token")
@@ -36,6 +37,7 @@ class Parts:
     feed: FeedReader
     view: JobView
     blobs: BlobStore
+    uploads: PartialFiles
     submission: Submission
     cancellation: Cancellation
     inquiry: Inquiry

@@ -31,6 +31,15 @@ def params_body(accepted: Iterable[AnyKind]) -> dict[str, Any]:
     return _body({"anyOf": [_params_schema(kind) for kind in accepted]})
 
 
+def upload_body() -> dict[str, Any]:
+    """A file and how it is to be read, as a form."""
+    texts = ("name", "format", "encoding", "delimiter", "header", "sheet", "max_rejected_share")
+    properties: dict[str, Any] = {name: {"type": "string"} for name in texts}
+    properties["file"] = {"type": "string", "format": "binary"}
+    schema = {"type": "object", "required": ["file", "name"], "properties": properties}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
 def _params_schema(kind: AnyKind) -> dict[str, Any]:
     """With its definitions inside: the document's components hold only what routes declare."""
     schema = kind.command.model_json_schema()

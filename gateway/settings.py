@@ -16,6 +16,8 @@ class GatewaySettings(BaseSettings):
     api_key: SecretStr | None = None
     """The operator's key; generated into `<data_dir>/api_key` at first start when it is not given."""
     max_body_bytes: int = Field(16 * 1024 * 1024, ge=1024)
+    max_upload_bytes: int = Field(16 * 1024**3, ge=1024)
+    """The largest file that may be uploaded."""
     max_wait_s: float = Field(60, ge=0)
     """The longest that `Prefer: wait` may hold a request."""
     cors_origins: Annotated[list[str], NoDecode] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,9 @@ class Submission:
         """A sugar route: the body is the parameters."""
         return await self._submit(request, principal, kind, await self._json_body(request), at="")
 
-    async def of_params(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> Response:
+    async def of_params(
+        self, request: Request, principal: str, kind: AnyKind, params: Contract | Mapping[str, Any]
+    ) -> Response:
         """A route that makes the parameters itself."""
         return await self._submit(request, principal, kind, params, at="")
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import JsonValue, ValidationError
 
+from millrace.datasets import Datasets
 from millrace.dead_letters import DeadLetters
 from millrace.paging import pages
 from schemas.lifecycle import JobState
@@ -84,6 +85,7 @@ class Client:
             trust_env=urlsplit(url).hostname not in _LOOPBACK,  # a proxy cannot reach this machine's own address
         )
         self.dead_letters = DeadLetters(self._request)
+        self.datasets = Datasets(self._request)
 
     def submit(
         self,
@@ -154,12 +156,12 @@ class Client:
         wait: float | None = None,
         headers: Mapping[str, str] | None = None,
         json: Any = None,
+        content: Iterator[bytes] | None = None,
     ) -> httpx.Response:
         prefer = {"Prefer": f"wait={wait:g}"} if wait else {}
         timeout_s = self._timeout_s + (wait or 0)
-        response = self._http.request(
-            method, path, headers={**(headers or {}), **prefer}, json=json, timeout=timeout_s
-        )
+        sent = {**(headers or {}), **prefer}
+        response = self._http.request(method, path, headers=sent, json=json, content=content, timeout=timeout_s)
         if not response.is_success:
             raise ProblemError.of(response)
         return response

@@ -1,6 +1,8 @@
-"""`millrace demo`: embed a few hundred real paragraphs through the running stack, then search them by meaning."""
+"""`millrace demo`: embed a few hundred real paragraphs through the running stack, search them by meaning, and profile
+them as a table."""
 
 import ast
+import csv
 import re
 import sysconfig
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from operator import mul
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 from rich.console import Console
@@ -17,6 +20,8 @@ from rich.table import Table
 
 from millrace.client import Client
 from millrace.stack.errors import StackError
+from millrace.stack.settings import StackSettings
+from schemas.jobs.dataset_profile import DatasetProfiled
 from schemas.resources import Job
 
 _PACKAGES = (
@@ -43,6 +48,7 @@ _NEXT = """
 The stack goes on running. Try next:
   millrace status                                               every URL, and the API key
   millrace jobs                                                 what has just run
+  millrace datasets add FILE; millrace datasets profile NAME    a table of your own
   millrace submit text.embed '{"inputs": ["a text"]}' --wait 10
   millrace submit system.probe '{"failure": "error"}'           then see it being retried: millrace jobs
   millrace down                                                 stop everything
@@ -98,7 +104,37 @@ def run(client: Client, console: Console) -> None:
     for similarity, paragraph in ranked[:5]:
         table.add_row(f"{similarity:.3f}", paragraph.origin, paragraph.text[:160])
     console.print(table)
+    _describe(client, corpus, console)
     console.print(_NEXT, markup=False)
+
+
+def _describe(client: Client, corpus: list[Paragraph], console: Console) -> None:
+    """Upload the corpus as a table, have it profiled, and show what stands out."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "docstrings.csv"
+        _write_table(corpus, file)
+        ingested = _succeeded(client.datasets.add(file, wait=_WAIT_S))
+    profiled = _succeeded(client.datasets.profile("docstrings", wait=_WAIT_S))
+    headline = DatasetProfiled.model_validate(profiled.result).headline
+    report = StackSettings().data_dir.resolve() / "docstrings-profile.html"
+    report.write_bytes(client.datasets.report("docstrings"))
+    rows = (ingested.result or {})["rows"]
+    console.print(f"\nThe same as a table, docstrings.csv: {rows} rows, {headline.columns} columns; what stands out:")
+    for alert in headline.top_alerts:
+        console.print(f"  - {alert}", markup=False)
+    console.print(f"Its report: {report.as_uri()}", markup=False)
+
+
+def _write_table(corpus: list[Paragraph], file: Path) -> None:
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["package", "object", "words", "characters", "first_word", "is_sentence", "text"])
+        for found in corpus:
+            words = found.text.split()
+            package, _, name = found.origin.partition(".")
+            rows.writerow(
+                [package, name, len(words), len(found.text), words[0], found.text.endswith("."), found.text]
+            )
 
 
 def _embed(client: Client, batches: list[list[Paragraph]], console: Console) -> list[Job]:

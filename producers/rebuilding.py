@@ -5,7 +5,8 @@ and a second rebuild changes nothing.
 
 What comes back: jobs in a work queue or a delay tier, jobs under a lease, dead jobs with their letters, and whatever
 ended or moved so recently that Redis has its live feed. What cannot come back is a job that ended earlier: the broker
-forgot it when it was acknowledged, and its result stood in the projection alone.
+forgot it when it was acknowledged, and its result stood in the projection alone. The catalog of datasets comes
+back from the results that the projection has.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from messaging.dead_letter import Reason
 from messaging.message import Claim, OutgoingMessage, message_for, own_headers
 from messaging.publisher import AmqpPublisher
 from messaging.rotation import rotate
+from producers.catalog import CATALOGED, catalog
 from producers.reconciliation import command_of, queue_names
 from schemas.envelope import Envelope, message_type
 from schemas.lifecycle import (
@@ -36,7 +38,7 @@ from schemas.lifecycle import (
 )
 from storage import census
 from storage.blobs import BlobMissing, BlobStore
-from storage.census import KeptLetter, StoredJob, StoredLease
+from storage.census import EndedJob, KeptLetter, StoredJob, StoredLease
 from storage.database import Database
 from storage.documents import LeaseState
 from storage.feed import live_feeds
@@ -62,6 +64,21 @@ class Rebuilding:
         for queue in queue_names():
             if queue not in (names.LEDGER, names.DEAD):
                 self.found["queues"] += await rotate(self._publisher, queue, names.LEDGER, _is_command)
+        async for job in census.succeeded(self._database, sorted(CATALOGED)):
+            await self._catalog(job)
+
+    async def _catalog(self, job: EndedJob) -> None:
+        """The catalog has no other source than the results of jobs, and knows which it has already."""
+        result = job.result
+        if job.result_claim is not None:
+            try:
+                body = await self._blobs.get(job.result_claim.path, job.result_claim.sha256)
+            except BlobMissing:
+                return
+            result = JobSucceeded.model_validate_json(body).result
+        ids = {"job_id": job.id, "principal": job.principal}
+        await catalog(self._database, job.kind, result or {}, at=job.finished_at, **ids)
+        self.found["results"] += 1
 
     async def _tell_lease(self, lease: StoredLease) -> None:
         envelope = _envelope(lease.headers)

@@ -21,7 +21,7 @@ class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     contract_name: ClassVar[str]
-    version: ClassVar[int]
+    contract_version: ClassVar[int]
     supersedes: ClassVar[type["Contract"] | None]
     dataschema: ClassVar[str]
 
@@ -33,7 +33,7 @@ class Contract(BaseModel):
             return
         if not _NAME.fullmatch(name):
             raise TypeError(f"{cls.__name__}: contract name {name!r} is not dotted lower case, like 'text.embed'")
-        expected = 1 if supersedes is None else supersedes.version + 1
+        expected = 1 if supersedes is None else supersedes.contract_version + 1
         if version != expected:
             raise TypeError(f"{cls.__name__}: version must be {expected} to follow {supersedes}, not {version}")
         if supersedes is not None and "upcast" not in cls.__dict__:
@@ -41,7 +41,7 @@ class Contract(BaseModel):
         if not cls.__dict__.get("__doc__"):
             raise TypeError(f"{cls.__name__} needs a docstring: its first line is the summary in every document")
         cls.contract_name = name
-        cls.version = version
+        cls.contract_version = version
         cls.supersedes = supersedes
         cls.dataschema = dataschema_uri(name, version)
 

@@ -81,9 +81,16 @@ PROBLEM_TYPES = _types(
     ),
     ProblemType("method-not-allowed", 405, "The resource does not do that", "`Allow` lists what it does."),
     ProblemType(
-        "payload-too-large", 413, "The body is larger than this gateway takes", "Split the work into several jobs."
+        "payload-too-large", 413, "The body is larger than this gateway takes", "Split the work, or raise the limit."
     ),
-    ProblemType("unsupported-media-type", 415, "The body is not JSON", "Send `Content-Type: application/json`."),
+    ProblemType("tus-version", 412, "Another version of the tus protocol", "Send `Tus-Resumable: 1.0.0`."),
+    ProblemType("malformed-form", 422, "The form cannot be read", "Send multipart/form-data, whole."),
+    ProblemType(
+        "unsupported-media-type",
+        415,
+        "The body is of another type than the route takes",
+        "Send `Content-Type: application/json`, or a form where a file is uploaded.",
+    ),
     ProblemType(
         "broker-unavailable",
         503,
@@ -133,6 +140,12 @@ PROBLEM_TYPES = _types(
     ),
     ProblemType(
         "cancelled", None, "The job was cancelled", "`detail` says by whom; submit it again if that was wrong."
+    ),
+    ProblemType(
+        "unreadable-file",
+        None,
+        "The file cannot be read as a table",
+        "`detail` says where it breaks. Correct the file, or say how it is to be read: format, encoding, delimiter.",
     ),
     ProblemType(
         "model-not-allowed",

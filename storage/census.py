@@ -62,6 +62,19 @@ class StoredJob(BaseModel):
         return self.status, self.generation, self.attempt, self.updated_at
 
 
+class EndedJob(BaseModel):
+    """What a job made."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    kind: str
+    principal: str
+    finished_at: datetime
+    result: dict[str, Any] | None = None
+    result_claim: StoredClaim | None = None
+
+
 class StoredLease(BaseModel):
     """Who holds a long job, and the command that it came by."""
 
@@ -149,6 +162,15 @@ async def count_ahead(database: Database, kind: str, created_at: datetime, limit
     query = {"status": JobState.QUEUED.value, "created_at": {"$lt": created_at}, "kind": kind}
     with _reading():
         return await _jobs(database).count_documents(query, limit=limit)
+
+
+async def succeeded(database: Database, kinds: Sequence[str]) -> AsyncIterator[EndedJob]:
+    """Jobs of these kinds with what they made. Raises StoreUnavailable."""
+    query = {"status": JobState.SUCCEEDED.value, "kind": {"$in": list(kinds)}}
+    names = ("kind", "principal", "finished_at", "result", "result_claim")
+    with _reading():
+        async for row in _jobs(database).find(query, dict.fromkeys(names, 1)):
+            yield _model(EndedJob, row)
 
 
 async def leases_of(database: Database, job_ids: Sequence[str]) -> dict[str, StoredLease]:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from consumers.ledger.catalog import Catalog, CatalogEntry, catalog_entry
 from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch
 from consumers.ledger.pace import Pace
 from consumers.runtime.command import bury
@@ -51,11 +52,14 @@ class _Pending:
     """When the first of them came."""
     deliveries: list[Delivery] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
+    made: CatalogEntry | None = None
+    """What goes into the catalog if the job stands as succeeded."""
 
 
 class Ledger:
     def __init__(self, services: Services, projection: JobProjection, feed: FeedWriter) -> None:
         self._services, self._projection, self._feed = services, projection, feed
+        self._catalog = Catalog(services.database, projection)
         self._pace, self._next_report = Pace(), 0.0
         self._unsettled = InFlight()
         self._arrived: list[Delivery] = []
@@ -107,7 +111,7 @@ class Ledger:
     async def _admit(self, delivery: Delivery) -> None:
         try:
             envelope = read_envelope(delivery.headers)
-            patch = await until_done(self._patch, envelope, delivery)
+            patch, made = await until_done(self._read, envelope, delivery)
         except Undecodable as error:
             await self._bury(delivery, error)
             self._settle([delivery])
@@ -116,6 +120,7 @@ class Ledger:
         pending = self._pending(patch)
         pending.deliveries.append(delivery)
         pending.times.append(envelope.time)
+        pending.made = made or pending.made
 
     def _note_pace(self, patch: JobPatch, told_at: datetime) -> None:
         if patch.birth is not None:
@@ -123,15 +128,15 @@ class Ledger:
         elif patch.fields["status"].terminal:
             self._pace.ended(patch.job_id, patch.fields["kind"], told_at)
 
-    async def _patch(self, envelope: Envelope, delivery: Delivery) -> JobPatch:
+    async def _read(self, envelope: Envelope, delivery: Delivery) -> tuple[JobPatch, CatalogEntry | None]:
         claim = claim_in(delivery.headers)
         event_type = EVENT_OF_TYPE.get(envelope.type)
         if event_type is None:
             if envelope.type != message_type(envelope.kind):
                 raise Undecodable(f"{envelope.type} is neither an event that we know nor a command of its kind")
-            return command_patch(envelope, delivery.body, claim)
+            return command_patch(envelope, delivery.body, claim), None
         event = await read_body(event_type, envelope, delivery.headers, delivery.body, self._services.outbox.blobs)
-        return event_patch(envelope, event, claim)
+        return event_patch(envelope, event, claim), catalog_entry(envelope, event)
 
     def _pending(self, patch: JobPatch) -> _Pending:
         """Where this patch joins what is there for its job: events make it due, commands may linger."""
@@ -175,6 +180,8 @@ class Ledger:
         failpoints.reach("ledger.before-fold")
         result = await until_done(self._projection.fold, [pending.patch for pending in bulk])
         reasons = {patch.job_id: reason for patch, reason in result.unfit}
+        for made in [pending.made for pending in bulk if pending.made is not None]:
+            await until_done(self._catalog.add, made)
         await self._feed.append([p.unfed for p in bulk if p.unfed is not None and p.patch.job_id not in reasons])
         for pending in bulk:
             if reason := reasons.get(pending.patch.job_id):

@@ -34,7 +34,7 @@ def pool_process(*pools: str) -> ProcessSpec:
     return ProcessSpec("+".join(pools), ("-m", "consumers", *pools, "--port", "{port}"), pools=pools)
 
 
-DEFAULT_POOLS = "ledger,dead_letters+operations+reaper,diagnostics,inference"
+DEFAULT_POOLS = "ledger,dead_letters+operations+reaper,diagnostics,inference,ingestion+profiling"
 """A process each; the light ones share one."""
 
 

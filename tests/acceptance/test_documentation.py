@@ -78,6 +78,20 @@ def test_the_demo_finds_what_was_asked_for(stack: Stack) -> None:
     assert "342 paragraphs" in printed
     nearest = next(line for line in printed.splitlines() if "0." in line)
     assert "tenacity" in nearest
+    assert "docstrings.csv: 342 rows, 7 columns" in printed
+    report = Path(re.findall(r"Its report: file://(\S+)", printed)[0])
+    assert "<title>" in report.read_text()
+
+
+def test_the_dataset_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
+    by_command, over_http = blocks("docs/guides/datasets.md", "sh")
+    printed = stack.run("bash", "-euc", f"cd {tmp_path}; {by_command}", within_s=120)
+    assert "stdlib, version 1 " in printed
+    assert "report: stdlib.html" in printed
+    script = f"cd {tmp_path}; api={stack.url}; key={stack.key}\n{over_http}"
+    printed = stack.run("bash", "-euc", script, within_s=120)
+    assert '"status":"succeeded"' in printed
+    assert "<title>" in (tmp_path / "stdlib.html").read_text()
 
 
 async def test_a_subscriber_needs_nothing_of_ours(stack: Stack, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 
 def _name(contract: type[Contract]) -> str:
-    return f"{contract.contract_name}.{contract.version}"
+    return f"{contract.contract_name}.{contract.contract_version}"
 
 
 def _example(name: str) -> dict[str, Any]:
@@ -39,7 +39,8 @@ def test_an_example_is_read_by_its_own_version_and_by_the_newest(contract: type[
     same = contract.read(contract.dataschema, body)
     assert json.loads(same.model_dump_json(exclude_unset=True)) == json.loads(body)
     newest = max(
-        (c for c in contracts() if c.contract_name == contract.contract_name), key=lambda candidate: candidate.version
+        (c for c in contracts() if c.contract_name == contract.contract_name),
+        key=lambda candidate: candidate.contract_version,
     )
     assert isinstance(newest.read(contract.dataschema, body), newest)
 

@@ -49,7 +49,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
 PASSWORDS = ("RABBITMQ_PASSWORD", "MONGODB_PASSWORD", "REDIS_PASSWORD")
 # Read by Python, pip, the shell and the Hugging Face libraries.
 NOT_OURS = {
-    *("HOME", "PATH", "HF_HOME", "HF_HUB_DISABLE_TELEMETRY"),
+    *("HOME", "PATH", "HF_HOME", "HF_HUB_DISABLE_TELEMETRY", "TMPDIR"),
     *("PYTHONDONTWRITEBYTECODE", "PYTHONSAFEPATH", "PYTHONUNBUFFERED"),
     *("PIP_DISABLE_PIP_VERSION_CHECK", "PIP_ROOT_USER_ACTION"),
 }
@@ -297,7 +297,8 @@ def test_volumes_are_declared_and_owned_by_the_image_user(name: str) -> None:
 def test_each_service_has_the_image_that_can_run_it(name: str) -> None:
     build = OURS[name]["build"]
     assert (build["context"], build["dockerfile"]) == (".", "deploy/Dockerfile")
-    assert build["target"] == ("worker" if "inference" in name else "gateway")
+    heavy = {"inference", "inference_gpu", "ingestion", "profiling"}
+    assert build["target"] == ("worker" if name in heavy else "gateway")
     declared = {rest.split("=")[0] for step, rest in instructions() if step == "ARG"}
     assert set(build["args"]) <= declared
 

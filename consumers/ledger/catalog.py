@@ -1,0 +1,41 @@
+"""Results that make something for others to find: they are added to the catalog when their job has succeeded."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from producers.catalog import CATALOGED, catalog
+from schemas.envelope import Envelope
+from schemas.lifecycle import JobState, JobSucceeded, LifecycleEvent
+from storage.database import Database
+from storage.jobs import JobProjection
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    job_id: str
+    kind: str
+    generation: int
+    principal: str
+    result: dict[str, Any]
+    at: datetime
+
+
+def catalog_entry(envelope: Envelope, event: LifecycleEvent) -> CatalogEntry | None:
+    if not isinstance(event, JobSucceeded) or envelope.kind not in CATALOGED:
+        return None
+    ids = {name: getattr(envelope, name) for name in ("job_id", "kind", "generation", "principal")}
+    return CatalogEntry(**ids, result=event.result, at=event.finished_at)
+
+
+class Catalog:
+    def __init__(self, database: Database, projection: JobProjection) -> None:
+        self._database, self._projection = database, projection
+
+    async def add(self, made: CatalogEntry) -> None:
+        """After its event was folded: a result that came too late, because its job was cancelled, made nothing.
+        Raises StoreUnavailable."""
+        if await self._projection.state(made.job_id) != (JobState.SUCCEEDED, made.generation):
+            return
+        ids = {"job_id": made.job_id, "principal": made.principal}
+        await catalog(self._database, made.kind, made.result, at=made.at, **ids)

@@ -1,0 +1,27 @@
+"""A profile as a page: one file that needs nothing else, to open, to print and to send."""
+
+from consumers.profiling.report import details, overview, relations
+from consumers.profiling.report.columns import table
+from consumers.profiling.report.comparison import render_comparison
+from consumers.profiling.report.figures import count
+from consumers.profiling.report.frame import navigation, page
+from consumers.profiling.report.html import el, join
+from schemas.profile import DatasetProfile
+
+__all__ = ["render", "render_comparison"]
+
+
+def render(profile: DatasetProfile) -> str:
+    """`profile.html`."""
+    sections = [
+        ("alerts", "Alerts", count(len(profile.alerts)), overview.alerts(profile)),
+        ("columns", "Columns", count(len(profile.columns)), table(profile)),
+        ("correlations", "Correlations", "", relations.correlations(profile)),
+        ("missing", "Missing together", "", relations.missing(profile)),
+        ("target", "Target", "", relations.targets(profile)),
+        ("sample", "Sample", "", relations.sample(profile)),
+    ]
+    present = [each for each in sections if each[-1]]
+    links = navigation([(anchor, name, figure) for anchor, name, figure, _ in present])
+    main = el("main", *(content for *_, content in present), id="main")
+    return page(f"{profile.name} - profile", join([overview.header(profile), links, main]), details.data(profile))

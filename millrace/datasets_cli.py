@@ -1,0 +1,169 @@
+"""`millrace datasets`: upload files, see what is in them."""
+
+import time
+import webbrowser
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from millrace.client import Client
+from millrace.output import AsJson, console, open_client, print_json, say
+from millrace.stack.errors import StackError
+from schemas.catalog import Dataset
+from schemas.jobs.dataset_profile import DatasetProfiled
+from schemas.resources import Job
+
+app = typer.Typer(help="Datasets: upload, look at, profile.", no_args_is_help=True)
+
+_LOOK_EVERY_S = 0.3
+
+Version = Annotated[str | None, typer.Option(help="A version or its number; the latest when left out.")]
+Target = Annotated[str | None, typer.Option(help="A column that is to be predicted.")]
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    name: Annotated[str | None, typer.Option(help="What to call it; the file's name when left out.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of a text table: a character, or `tab`.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file, such as `latin-1`.")] = None,
+    header: Annotated[bool | None, typer.Option(help="Whether the first row names the columns.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of a workbook.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a file and read it into a table: a new dataset, or a new version of one."""
+    given = {"delimiter": delimiter, "encoding": encoding, "header": header, "sheet": sheet}
+    hints = {key: str(value).lower() if key == "header" else str(value) for key, value in given.items() if value}
+    if header is False:
+        hints["header"] = "false"
+    with open_client() as client:
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as progress:
+            bar = progress.add_task("uploading", total=file.stat().st_size)
+            job = client.datasets.add(file, name, hints=hints, on_sent=lambda sent: progress.advance(bar, sent))
+        job = _succeeded(_followed(client, job, quiet=as_json))
+        found = _found(client, job)
+    print_json(found) if as_json else _show(found)
+
+
+@app.command(name="ls")
+def list_datasets(limit: Annotated[int, typer.Option(min=1)] = 20, as_json: AsJson = False) -> None:
+    """List datasets, last changed first."""
+    with open_client() as client:
+        found = list(islice(client.datasets.find(page_size=min(limit, 200)), limit))
+    if as_json:
+        print_json([dataset.model_dump(mode="json") for dataset in found])
+        return
+    table = Table("Name", "Latest version", "Changed", "Id", box=None)
+    for dataset in found:
+        table.add_row(escape(dataset.name), dataset.latest, f"{dataset.updated_at:%Y-%m-%d %H:%M}", dataset.id)
+    console.print(table)
+
+
+@app.command()
+def show(dataset: str, version: Version = None, as_json: AsJson = False) -> None:
+    """Show a dataset: its columns, and its first rows."""
+    with open_client() as client:
+        found = client.datasets.get(dataset, version)
+        rows = client.datasets.preview(dataset, version)
+    if as_json:
+        print_json(found)
+        return
+    _show(found)
+    table = Table(*map(escape, rows["columns"][:12]), box=None, title="First rows", title_justify="left")
+    for row in rows["rows"][:5]:
+        table.add_row(*("" if value is None else escape(str(value)[:40]) for value in row[:12]))
+    console.print(table)
+
+
+@app.command()
+def profile(
+    dataset: str,
+    version: Version = None,
+    target: Target = None,
+    open_report: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    into: Annotated[Path | None, typer.Option("--into", help="Where to write the report.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Profile a dataset, print what stands out, and write the report."""
+    with open_client() as client:
+        job = client.datasets.profile(dataset, version=version, target=target)
+        job = _succeeded(_followed(client, job, quiet=as_json))
+        result = DatasetProfiled.model_validate(job.result)
+        path = into or Path(f"{client.datasets.get(dataset).name}-profile.html")
+        path.write_bytes(_report(client, result))
+    if as_json:
+        print_json(result)
+    else:
+        _show_headline(result, path)
+    if open_report:
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
+def rm(dataset: str, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Forget a dataset with its versions and profiles."""
+    if not yes and not typer.confirm(f"Forget {dataset} with all versions and profiles?", err=True):
+        raise typer.Exit(1)
+    with open_client() as client:
+        client.datasets.delete(dataset)
+    say(f"{dataset} is forgotten")
+
+
+def _followed(client: Client, job: Job, *, quiet: bool) -> Job:
+    shown = console.status(job.kind) if not quiet and console.is_terminal else nullcontext()
+    with shown as status:
+        while not job.status.terminal:
+            time.sleep(_LOOK_EVERY_S)
+            job = client.get(job.id)
+            if status is not None and job.progress is not None:
+                status.update(f"{job.kind}: {job.progress.fraction:.0%} {job.progress.message}")
+    return job
+
+
+def _succeeded(job: Job) -> Job:
+    if job.status != "succeeded":
+        raise StackError(job.error.detail if job.error else f"job {job.id} is {job.status}")
+    return job
+
+
+def _found(client: Client, job: Job) -> Dataset:
+    """The catalog follows the job within a moment."""
+    result = job.result or {}
+    return client.datasets.get(str(result["dataset_id"]), str(result["version"]))
+
+
+def _report(client: Client, result: DatasetProfiled) -> bytes:
+    return client.datasets.report(result.dataset_id, version=result.version, target=result.target)
+
+
+def _show(found: Dataset) -> None:
+    version = found.version
+    say(f"{found.name}, version {version.number} ({version.version}): {version.rows:,} rows")
+    for warning in version.warnings:
+        say(f"  note: {warning}")
+    if version.rejected:
+        say(f"  {version.rejected:,} rows could not be read: GET {found.links.rejects}")
+    table = Table("Column", "Type", "Missing", box=None)
+    for column in version.columns[:40]:
+        table.add_row(escape(column.name), column.type, f"{column.missing:,}" if column.missing else "")
+    console.print(table)
+    if len(version.columns) > 40:
+        say(f"  and {len(version.columns) - 40:,} more columns")
+
+
+def _show_headline(result: DatasetProfiled, path: Path) -> None:
+    headline = result.headline
+    say(
+        f"{headline.rows:,} rows, {headline.columns:,} columns, {headline.missing_share:.1%} of cells missing, "
+        f"{headline.duplicate_rows:,} duplicate rows, {headline.alerts} alerts"
+    )
+    for alert in headline.top_alerts:
+        say(f"  - {alert}")
+    say(f"report: {path}")

@@ -1,0 +1,31 @@
+"""What of a job's result goes into the catalog of datasets."""
+
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from schemas.jobs.dataset_ingest import DATASET_INGEST
+from schemas.jobs.dataset_profile import DATASET_PROFILE
+from storage import datasets
+from storage.database import Database
+
+CATALOGED = frozenset({DATASET_INGEST.name, DATASET_PROFILE.name})
+
+
+def dataset_id_of(principal: str, name: str) -> str:
+    """A name means one dataset per owner, wherever it is said first."""
+    return uuid5(NAMESPACE_URL, f"urn:millrace:dataset:{principal}\n{name}").hex
+
+
+def profile_id_of(dataset_id: str, version: str, target: str | None) -> str:
+    return uuid5(NAMESPACE_URL, f"urn:millrace:profile:{dataset_id}.{version}\n{target or ''}").hex
+
+
+async def catalog(
+    database: Database, kind: str, result: dict[str, Any], *, job_id: str, principal: str, at: datetime
+) -> None:
+    """Add what a succeeded job made. Doing so again changes nothing. Raises StoreUnavailable."""
+    if kind == DATASET_INGEST.name:
+        await datasets.add_version(database, result, job_id=job_id, principal=principal, at=at)
+    elif kind == DATASET_PROFILE.name:
+        await datasets.add_profile(database, result, job_id=job_id, at=at)
