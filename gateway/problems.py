@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from gateway.pages import page, prose
@@ -125,6 +126,7 @@ _PROBLEM_OF: dict[type[Exception], Callable[[Any], ProblemError]] = {
     BlobMissing: lambda error: ProblemError("bytes-missing", str(error)),
     UnknownKind: _unknown_kind,
     RequestValidationError: _invalid_request,
+    ClientDisconnect: lambda _: ProblemError("broken-off", "nobody is there to read this"),
     HTTPException: _http_error,
 }
 

@@ -12,16 +12,20 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from millrace.client import Client
+from consumers.profiling import comparison
+from consumers.profiling.report import render_comparison
+from millrace.client import Client, ProblemError
 from millrace.output import AsJson, console, open_client, print_json, say
 from millrace.stack.errors import StackError
 from schemas.catalog import Dataset
 from schemas.jobs.dataset_profile import DatasetProfiled
+from schemas.profile import DatasetProfile
 from schemas.resources import Job
 
 app = typer.Typer(help="Datasets: upload, look at, profile.", no_args_is_help=True)
 
 _LOOK_EVERY_S = 0.3
+_MOST_SHOWN = 40
 
 Version = Annotated[str | None, typer.Option(help="A version or its number; the latest when left out.")]
 Target = Annotated[str | None, typer.Option(help="A column that is to be predicted.")]
@@ -107,6 +111,34 @@ def profile(
 
 
 @app.command()
+def compare(
+    before: Annotated[str, typer.Argument(help="A dataset, or a version of one: NAME or NAME:VERSION.")],
+    after: Annotated[str, typer.Argument(help="Another: a later version, or what is live.")],
+    into: Annotated[Path | None, typer.Option("--into", help="Also write the comparison as a page.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how much each column drifted from one table to another. Profiles that are missing are made."""
+    with open_client() as client:
+        found = comparison.compare(*(_profile_of(client, name, quiet=as_json) for name in (before, after)))
+    if into is not None:
+        into.write_text(render_comparison(found))
+    if as_json:
+        print_json(found)
+        return
+    say(f"{found.before}: {found.rows_before:,} rows; {found.after}: {found.rows_after:,} rows")
+    for what, names in (("added", found.added), ("removed", found.removed)):
+        if names:
+            say(f"  {what}: {', '.join(names)}")
+    table = Table("Column", "Drift", "Missing", "", box=None)
+    for drift in found.drift[:_MOST_SHOWN]:
+        missing = f"{drift.missing_before:.1%} to {drift.missing_after:.1%}"
+        table.add_row(escape(drift.column), f"{drift.score:.3f}", missing, _band(drift.score))
+    console.print(table)
+    if into is not None:
+        say(f"report: {into}")
+
+
+@app.command()
 def rm(dataset: str, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Forget a dataset with its versions and profiles."""
     if not yes and not typer.confirm(f"Forget {dataset} with all versions and profiles?", err=True):
@@ -114,6 +146,25 @@ def rm(dataset: str, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do n
     with open_client() as client:
         client.datasets.delete(dataset)
     say(f"{dataset} is forgotten")
+
+
+def _profile_of(client: Client, reference: str, *, quiet: bool) -> DatasetProfile:
+    name, _, asked = reference.partition(":")
+    found = client.datasets.get(name, asked or None)
+    version = found.version.version
+    try:
+        profile = client.datasets.profiled(found.id, version=version)
+    except ProblemError as error:
+        if error.status != 404:
+            raise
+        _succeeded(_followed(client, client.datasets.profile(found.id, version=version), quiet=quiet))
+        profile = client.datasets.profiled(found.id, version=version)
+    return profile.model_copy(update={"name": f"{found.name}, version {found.version.number}"})
+
+
+def _band(score: float) -> str:
+    """The usual reading of the population stability index: see schemas.profile.ColumnDrift."""
+    return "shifted" if score > 0.25 else "shifting" if score > 0.1 else ""
 
 
 def _followed(client: Client, job: Job, *, quiet: bool) -> Job:
@@ -151,11 +202,11 @@ def _show(found: Dataset) -> None:
     if version.rejected:
         say(f"  {version.rejected:,} rows could not be read: GET {found.links.rejects}")
     table = Table("Column", "Type", "Missing", box=None)
-    for column in version.columns[:40]:
+    for column in version.columns[:_MOST_SHOWN]:
         table.add_row(escape(column.name), column.type, f"{column.missing:,}" if column.missing else "")
     console.print(table)
-    if len(version.columns) > 40:
-        say(f"  and {len(version.columns) - 40:,} more columns")
+    if len(version.columns) > _MOST_SHOWN:
+        say(f"  and {len(version.columns) - _MOST_SHOWN:,} more columns")
 
 
 def _show_headline(result: DatasetProfiled, path: Path) -> None:

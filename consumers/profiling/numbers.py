@@ -45,7 +45,8 @@ class Plan:
         """None where half of the values are the same, which would call all others outliers."""
         low, high = self.quantiles["0.25"].value, self.quantiles["0.75"].value
         reach = _FENCE * (high - low)
-        return (low - reach, high + reach) if 0 < reach < np.inf else None
+        fences = low - reach, high + reach
+        return fences if reach > 0 and np.isfinite(fences).all() else None
 
     def second_scan(self) -> dict[str, str]:
         value = self.field.finite if self.first["finite"] < self.first["count"] else self.field.key

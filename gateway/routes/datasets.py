@@ -20,7 +20,7 @@ from gateway.uploads import Upload
 from producers.catalog import profile_id_of
 from schemas.catalog import Dataset, DatasetPage, DatasetVersion, ProfileRequest, ProfileSummary
 from schemas.files import StoredFile
-from schemas.jobs.dataset_ingest import DATASET_INGEST
+from schemas.jobs.dataset_ingest import DATASET_INGEST, IngestDataset
 from schemas.jobs.dataset_profile import DATASET_PROFILE, DatasetProfiled
 from schemas.problems import InvalidField
 from schemas.resources import Job
@@ -33,6 +33,7 @@ asking = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=PROBLEM_R
 
 _PARQUET = "application/vnd.apache.parquet"
 _HINTS = ("format", "encoding", "delimiter", "header", "sheet")
+_SOME_FILE = StoredFile(sha256="0" * 64, bytes=0)
 _SPELLED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
@@ -75,8 +76,13 @@ async def upload_raw(
 ) -> Response:
     """Upload a file as the body: `curl -T iris.csv .../v1/datasets/iris?filename=iris.csv`. How it is to be read may
     stand in the query: `format`, `encoding`, `delimiter`, `header`, `sheet`, `max_rejected_share`."""
+    given = {**request.query_params, "name": name}
+    try:
+        IngestDataset.model_validate(_params(_SOME_FILE, filename, given))  # before gigabytes are on their way
+    except ValidationError as error:
+        raise invalid_parameters(error) from None
     found = await uploads.receive(request, parts.blobs, parts.settings.max_upload_bytes, filename)
-    return await _ingest(request, principal, parts, found, {**request.query_params, "name": name})
+    return await _ingest(request, principal, parts, found, given)
 
 
 @router.get("", response_model=DatasetPage)
@@ -246,16 +252,16 @@ async def _finished_upload(request: Request, principal: str, parts: Parts) -> Re
 async def _ingest(
     request: Request, principal: str, parts: Parts, found: Upload, given: Mapping[str, Any]
 ) -> Response:
+    params = _params(StoredFile(sha256=found.file.sha256, bytes=found.file.bytes), found.filename, given)
+    return await parts.submission.of_params(request, principal, DATASET_INGEST, params)
+
+
+def _params(file: StoredFile, filename: str, given: Mapping[str, Any]) -> dict[str, Any]:
     hints: dict[str, Any] = {name: given[name] for name in _HINTS if given.get(name)}
     if "delimiter" in hints:
         hints["delimiter"] = _SPELLED.get(hints["delimiter"], hints["delimiter"])
-    params: dict[str, Any] = {
-        "file": StoredFile(sha256=found.file.sha256, bytes=found.file.bytes),
-        "filename": given.get("filename") or found.filename,
-        "hints": hints,
-    }
-    params |= {name: given[name] for name in ("name", "max_rejected_share") if name in given}
-    return await parts.submission.of_params(request, principal, DATASET_INGEST, params)
+    params: dict[str, Any] = {"file": file, "filename": given.get("filename") or filename, "hints": hints}
+    return params | {name: given[name] for name in ("name", "max_rejected_share") if name in given}
 
 
 async def _dataset(parts: Parts, principal: str, dataset: str) -> DatasetDocument:

@@ -10,11 +10,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from gateway.dependencies import Parts, PartsDependency, Principal
-from gateway.openapi import PROBLEM_RESPONSES
+from gateway.openapi import PROBLEM_RESPONSES, problem_response
 from gateway.problems import ProblemError
 from storage.partial_files import KEPT_S, Busy, Partial
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"], responses=PROBLEM_RESPONSES)
+router = APIRouter(
+    prefix="/v1/uploads", tags=["uploads"], responses={**PROBLEM_RESPONSES, 412: problem_response(412)}
+)
 
 _VERSION = "1.0.0"
 _MOST_METADATA = 4_096  # characters

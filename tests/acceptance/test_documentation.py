@@ -88,6 +88,8 @@ def test_the_dataset_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> N
     printed = stack.run("bash", "-euc", f"cd {tmp_path}; {by_command}", within_s=120)
     assert "stdlib, version 1 " in printed
     assert "report: stdlib.html" in printed
+    assert "stdlib, version 2: 59 rows" in printed
+    assert "report: drift.html" in printed
     script = f"cd {tmp_path}; api={stack.url}; key={stack.key}\n{over_http}"
     printed = stack.run("bash", "-euc", script, within_s=120)
     assert '"status":"succeeded"' in printed

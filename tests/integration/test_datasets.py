@@ -172,16 +172,19 @@ async def test_uploads_that_are_refused_leave_nothing(deployment: Deployment, su
         "no file": (422, "post", {"files": {"other": b"1"}, "data": {"name": "x"}}),
         "no form": (415, "post", {"content": b"a,b\n1,2\n", "headers": {"Content-Type": "text/csv"}}),
         "no name": (422, "post", {"files": {"file": b"a,b\n1,2\n"}}),
+        "a name that is none": (422, "put", {"content": endless(), "path": "/v1/datasets/-x"}),
         "a wrong hint": (422, "put", {"content": b"a,b\n1,2\n", "params": {"delimiter": "two"}}),
     }
     async with gateway(max_upload_bytes=4_096) as client:
         for case, (status, method, request) in refused.items():
             with subtests.test(case):
-                path = "/v1/datasets/x" if method == "put" else "/v1/datasets"
+                path = request.pop("path", "/v1/datasets/x" if method == "put" else "/v1/datasets")
                 response = await client.request(method, path, **request)
                 assert response.status_code == status, response.text
                 assert response.headers["content-type"] == "application/problem+json"
-    assert not [path for path in blobs_in(deployment) if "uploads" in path.parts]
+    kept = blobs_in(deployment)
+    assert not [path for path in kept if "uploads" in path.parts]
+    assert len(kept) <= 2, "of forms whose other fields were wrong"
 
 
 def slow(rows: int) -> Iterator[bytes]:
