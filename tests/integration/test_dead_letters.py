@@ -85,13 +85,18 @@ async def replay(client: httpx.AsyncClient, path: str = "/replay", wait_s: int =
 
 
 async def ends(client: httpx.AsyncClient, job_id: str | None, status: str, within_s: float = 30) -> dict[str, Any]:
-    async def ended() -> dict[str, Any] | None:
-        job: dict[str, Any] = (await client.get(f"/v1/jobs/{job_id}")).json()
-        return job if job.get("status") == status else None
+    job: dict[str, Any] = {}
 
-    found = await eventually(ended, within_s=within_s)
-    assert found is not None
-    return found
+    async def ended() -> bool:
+        nonlocal job
+        job = (await client.get(f"/v1/jobs/{job_id}")).json()
+        return job.get("status") == status
+
+    try:
+        await eventually(ended, within_s=within_s)
+    except AssertionError as error:
+        raise AssertionError(f"not {status}: {job}") from error
+    return job
 
 
 async def states(client: httpx.AsyncClient, **wanted: Any) -> list[str]:
