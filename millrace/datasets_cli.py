@@ -12,8 +12,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from consumers.profiling import comparison
-from consumers.profiling.report import render_comparison
 from millrace.client import Client, ProblemError
 from millrace.output import AsJson, console, open_client, print_json, say
 from millrace.stack.errors import StackError
@@ -118,6 +116,9 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Say how much each column drifted from one table to another. Profiles that are missing are made."""
+    from consumers.profiling import comparison
+    from consumers.profiling.report import render_comparison
+
     with open_client() as client:
         found = comparison.compare(*(_profile_of(client, name, quiet=as_json) for name in (before, after)))
     if into is not None:
