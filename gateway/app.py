@@ -20,7 +20,7 @@ from gateway.inquiry import Inquiry
 from gateway.keys import open_key_ring
 from gateway.middleware import Front
 from gateway.openapi import with_problem_schema
-from gateway.routes import asyncapi, datasets, dead_letters, health, inference, jobs, uploads
+from gateway.routes import asyncapi, datasets, dead_letters, health, inference, jobs, profiles, uploads
 from gateway.settings import GatewaySettings
 from gateway.submission import Submission
 from gateway.view import JobView
@@ -66,7 +66,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
-    for part in (jobs.hot, jobs.router, inference.router, datasets.router, datasets.asking, dead_letters.router):
+    for part in (jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router):
         app.include_router(part)
     for part in (uploads.router, health.router, asyncapi.router):
         app.include_router(part)

@@ -1,11 +1,19 @@
-"""Datasets as resources."""
+"""Datasets: found by what a client calls them, shown as resources."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path, Query
+
+from gateway.dependencies import Parts
+from gateway.problems import ProblemError
 from schemas.catalog import Dataset, DatasetLinks, DatasetSummary, DatasetVersion
 from schemas.jobs.dataset_ingest import DatasetIngested
+from storage import datasets
 from storage.documents import DatasetDocument, DatasetVersionDocument
+
+Reference = Annotated[str, Path(description="The id of a dataset, or its name")]
+VersionQuery = Annotated[str | None, Query(description="A version or its number; the latest when left out")]
 
 
 def summary(document: DatasetDocument) -> DatasetSummary:
@@ -51,3 +59,23 @@ def _common(document: DatasetDocument, *, rejects: bool) -> dict[str, Any]:
         links["rejects"] = f"{at}/rejects"
     fields = ("id", "name", "principal", "created_at", "updated_at", "latest")
     return {name: getattr(document, name) for name in fields} | {"links": DatasetLinks(**links)}
+
+
+async def find_dataset(parts: Parts, principal: str, dataset: str) -> DatasetDocument:
+    """By id or name. Raises ProblemError, StoreUnavailable."""
+    found = await parts.store.reading(datasets.find(dataset, principal))
+    if found is None or found.principal != principal:
+        raise ProblemError("not-found", f"there is no dataset {dataset!r}")
+    return found
+
+
+async def find_version(
+    parts: Parts, principal: str, dataset: str, version: str | None
+) -> tuple[DatasetDocument, DatasetVersionDocument]:
+    """By version or its number; the latest for None. Raises ProblemError, StoreUnavailable."""
+    found = await find_dataset(parts, principal, dataset)
+    listed = await parts.store.reading(datasets.versions(found.id))
+    chosen = version_of(listed, version or found.latest)
+    if chosen is None:
+        raise ProblemError("not-found", f"{found.name!r} has no version {version!r}")
+    return found, chosen

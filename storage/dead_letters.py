@@ -1,6 +1,5 @@
 """Operations on the `dead_letters` collection, past Beanie: a replay goes through letters by the thousand."""
 
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from schemas.dead_letters import LetterFilter
 from schemas.lifecycle import JobState
 from storage.database import Database, StoreUnavailable
 from storage.documents import DeadLetterDocument, JobDocument, Letter, LetterEdit, LetterState, WorkerDocument
+from storage.letter_selection import Window, Windows, both, query, within
 
 _Rows = AsyncCollection[dict[str, Any]]
 
 _DUPLICATE_KEY = 11000
 _AT_ONCE = 1_000  # letters in one update: half a second of the embedded store, an operation gives up after five
-_SEARCHED = ("error_type", "error_detail", "traceback")
-_EXACT = ("reason", "kind", "queue", "fingerprint", "job_id", "code_version")
 
 
 @dataclass(frozen=True)
@@ -47,35 +45,6 @@ class Fate:
 
 
 @dataclass(frozen=True)
-class Window:
-    """A step of a replay: letters that died within these bounds, both included."""
-
-    first: datetime
-    last: datetime
-
-
-class Windows:
-    """Cuts letters, oldest death first, into windows of about `size`."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._closed: list[Window] = []
-        self._open: Window | None = None
-        self._count = 0
-
-    def add(self, died_at: datetime) -> None:
-        # A window ends between two times: letters that died in the same millisecond cannot be told apart by it.
-        if self._open is not None and self._count >= self.size and died_at != self._open.last:
-            self._closed.append(self._open)
-            self._open, self._count = None, 0
-        self._open = Window(self._open.first if self._open else died_at, died_at)
-        self._count += 1
-
-    def all(self) -> list[Window]:
-        return self._closed if self._open is None else [*self._closed, self._open]
-
-
-@dataclass(frozen=True)
 class Standing:
     """How far a replay has come."""
 
@@ -98,25 +67,6 @@ class Group:
     reasons: list[str]
     kinds: list[str]
     new: int
-
-
-def query(
-    wanted: LetterFilter, states: Sequence[LetterState], stored_until: datetime | None = None
-) -> dict[str, Any]:
-    """The state comes first: see `_both`."""
-    found: dict[str, Any] = {"state": states[0] if len(states) == 1 else {"$in": list(states)}}
-    found |= {name: value for name in _EXACT if (value := getattr(wanted, name)) is not None}
-    if wanted.ids is not None:
-        found["_id"] = {"$in": wanted.ids}
-    died = {"$gt": wanted.died_after, "$lt": wanted.died_before}
-    if died := {operator: time for operator, time in died.items() if time is not None}:
-        found["died_at"] = died
-    if stored_until is not None:
-        found["stored_at"] = {"$lte": stored_until}
-    if wanted.q is not None:
-        text = {"$regex": re.escape(wanted.q), "$options": "i"}
-        found["$or"] = [{name: text} for name in _SEARCHED]
-    return found
 
 
 class LetterStore:
@@ -231,12 +181,12 @@ class LetterStore:
         Before they are published, and in one write a letter: the embedded store takes 0.5 ms for one. Whoever resumes
         the replay repeats its last steps, and nobody else can take, edit or discard the letters meanwhile.
         """
-        place = _within(of) if isinstance(of, Window) else {"_id": {"$in": list(of)}}
+        place = within(of) if isinstance(of, Window) else {"_id": {"$in": list(of)}}
         conditions = query(wanted, [LetterState.OPEN], until)
         taken = {"replay": replay, "window": number, "settled_at": datetime.now(UTC), "settled_by": actor}
         with _store_errors():
             changes = {"$set": {"state": LetterState.REPLAYED, **taken}}
-            await self._letters.update_many(_both(conditions, place), changes)
+            await self._letters.update_many(both(conditions, place), changes)
             mine = {**place, "state": LetterState.REPLAYED, "replay": replay, "window": number}
             return [Letter.model_validate(row) for row in await self._letters.find(mine).to_list()]
 
@@ -296,7 +246,7 @@ class LetterStore:
             windows.add(letter.died_at)
         settled = {"settled_at": now, "settled_by": actor, "discard_reason": reason}
         for window in windows.all():
-            conditions = _both(query(wanted, [LetterState.OPEN], now), _within(window))
+            conditions = both(query(wanted, [LetterState.OPEN], now), within(window))
             with _store_errors():
                 done = await self._letters.update_many(
                     conditions, {"$set": {"state": LetterState.DISCARDED, **settled}}
@@ -305,19 +255,8 @@ class LetterStore:
         return count
 
 
-def _within(window: Window) -> dict[str, Any]:
-    return {"died_at": {"$gte": window.first, "$lte": window.last}}
-
-
 def _document(letter: Letter) -> dict[str, Any]:
     return {name: value for name, value in letter.model_dump(by_alias=True).items() if value is not None}
-
-
-def _both(conditions: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
-    """As one flat query, the place first: the embedded store takes the first clause that has an index, and none when
-    there is an operator such as `$and`."""
-    merged = {name: conditions.get(name, {}) | value for name, value in place.items()}
-    return {**merged, **{name: value for name, value in conditions.items() if name not in merged}}
 
 
 def _fate(row: dict[str, Any]) -> Fate:

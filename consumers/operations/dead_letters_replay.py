@@ -31,8 +31,8 @@ from schemas.kinds import UnknownKind
 from storage import audit
 from storage.blobs import BlobMissing
 from storage.cancellation import end
-from storage.dead_letters import Window
 from storage.documents import Letter
+from storage.letter_selection import Window
 from telemetry import failpoints
 
 log = structlog.get_logger()

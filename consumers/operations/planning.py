@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from messaging import names
-from storage.dead_letters import Outline, Window, Windows
+from storage.dead_letters import Outline
+from storage.letter_selection import Window, Windows
 
 
 @dataclass(frozen=True)

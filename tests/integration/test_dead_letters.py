@@ -375,7 +375,7 @@ async def test_a_killed_replay_goes_on_where_it_was(
     now = datetime.now(UTC)
     mine = [letter(died_at=now - timedelta(milliseconds=count - n)) for n in range(count)]
     await store(deployment, *mine)
-    monkeypatch.setenv("MILLRACE_LEASE_S", "1.5")
+    monkeypatch.setenv("MILLRACE_LEASE_S", "3")
     monkeypatch.setenv("MILLRACE_FAILPOINTS", point)
     doomed = PoolProcess(tmp_path / "doomed", "operations")
     monkeypatch.delenv("MILLRACE_FAILPOINTS")

@@ -20,8 +20,9 @@ from schemas.jobs.dead_letters_replay import CanaryFailure
 from schemas.kinds import UnknownKind
 from schemas.lifecycle import JobState
 from storage.blobs import BlobStore
-from storage.dead_letters import Fate, Outline, Windows, query
+from storage.dead_letters import Fate, Outline
 from storage.documents import Letter, LetterEdit, LetterState
+from storage.letter_selection import Windows, query
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 PROBES = names.work_queue("system.probe")
