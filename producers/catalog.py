@@ -6,6 +6,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from schemas.jobs.dataset_ingest import DATASET_INGEST
 from schemas.jobs.dataset_profile import DATASET_PROFILE
+from schemas.kinds import kind_named
 from storage import datasets
 from storage.database import Database
 
@@ -24,7 +25,9 @@ def profile_id_of(dataset_id: str, version: str, target: str | None) -> str:
 async def catalog(
     database: Database, kind: str, result: dict[str, Any], *, job_id: str, principal: str, at: datetime
 ) -> None:
-    """Add what a succeeded job made. Doing so again changes nothing. Raises StoreUnavailable."""
+    """Add what a succeeded job made. Doing so again changes nothing. Raises ValueError for a result that fits no
+    contract or no document, StoreUnavailable."""
+    kind_named(kind).result.model_validate(result)
     if kind == DATASET_INGEST.name:
         await datasets.add_version(database, result, job_id=job_id, principal=principal, at=at)
     elif kind == DATASET_PROFILE.name:

@@ -10,6 +10,7 @@ back from the results that the projection has.
 """
 
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -77,8 +78,9 @@ class Rebuilding:
                 return
             result = JobSucceeded.model_validate_json(body).result
         ids = {"job_id": job.id, "principal": job.principal}
-        await catalog(self._database, job.kind, result or {}, at=job.finished_at, **ids)
-        self.found["results"] += 1
+        with suppress(ValueError):  # the ledger has said so
+            await catalog(self._database, job.kind, result or {}, at=job.finished_at, **ids)
+            self.found["results"] += 1
 
     async def _tell_lease(self, lease: StoredLease) -> None:
         envelope = _envelope(lease.headers)

@@ -1,42 +1,46 @@
 """Operations on the catalog of datasets: names, versions and profiles. Everything in it follows from results of jobs,
 so adding twice changes nothing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from storage.database import Database, StoreUnavailable
 from storage.documents import DatasetDocument, DatasetVersionDocument, ProfileDocument
+from storage.jobs import NO_BSON, UNFIT
+
+
+class Unfit(ValueError):
+    """The store can never take this: it is too large, or holds what no document can."""
 
 
 async def add_version(
     database: Database, ingested: dict[str, Any], *, job_id: str, principal: str, at: datetime
 ) -> None:
-    """Raises StoreUnavailable."""
+    """Raises Unfit, StoreUnavailable."""
     dataset_id, version = ingested["dataset_id"], ingested["version"]
     fields = {"schema_version": 1, "dataset_id": dataset_id, "version": version, "job_id": job_id, "created_at": at}
-    try:
-        datasets: Any = database[DatasetDocument.Settings.name]
-        born = {"name": ingested["name"], "principal": principal, "created_at": at, "schema_version": 1}
+    born = {"name": ingested["name"], "principal": principal, "created_at": at, "schema_version": 1}
+    datasets: Any = database[DatasetDocument.Settings.name]
+    with _writing():
+        if await datasets.find_one({"_id": dataset_id, "deleted_at": {"$ne": None}, "updated_at": {"$gte": at}}):
+            return  # it was deleted since
+        await _number(database, {"_id": f"{dataset_id}.{version}", **fields, "ingested": ingested})
         await datasets.update_one({"_id": dataset_id}, {"$setOnInsert": born | _newest(version, at)}, upsert=True)
         await datasets.update_one({"_id": dataset_id, "updated_at": {"$lt": at}}, {"$set": _newest(version, at)})
-        if await datasets.find_one({"_id": dataset_id, "deleted_at": None}, {"_id": 1}):  # or it was deleted since
-            await _number(database, {"_id": f"{dataset_id}.{version}", **fields, "ingested": ingested})
-    except PyMongoError as error:
-        raise StoreUnavailable(str(error)) from error
 
 
 async def add_profile(database: Database, profiled: dict[str, Any], *, job_id: str, at: datetime) -> None:
-    """Raises StoreUnavailable."""
+    """Raises Unfit, StoreUnavailable."""
     names = ("dataset_id", "version")
     fields = {name: profiled[name] for name in names} | {"schema_version": 1, "job_id": job_id, "created_at": at}
-    try:
+    with _writing():
         await database[ProfileDocument.Settings.name].update_one(
             {"_id": profiled["profile_id"]}, {"$set": fields | {"profiled": profiled}}, upsert=True
         )
-    except PyMongoError as error:
-        raise StoreUnavailable(str(error)) from error
 
 
 async def find(dataset: str, principal: str) -> DatasetDocument | None:
@@ -108,6 +112,18 @@ async def delete(database: Database, dataset_id: str, at: datetime) -> bool:
     except PyMongoError as error:
         raise StoreUnavailable(str(error)) from error
     return bool(done.modified_count)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except NO_BSON as error:
+        raise Unfit(str(error)) from error
+    except PyMongoError as error:
+        if isinstance(error, OperationFailure) and error.code in UNFIT:
+            raise Unfit(str(error)) from error
+        raise StoreUnavailable(str(error)) from error
 
 
 def _newest(version: str, at: datetime) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from storage.documents import DeadlineDocument, JobDocument
 _DUPLICATE_KEY = 11000
 # Codes by which MongoDB says that a document can never be stored: malformed, too deep, too large, refused by a
 # validator. (src/mongo/base/error_codes.yml; 10334, 17419 and 17420 are sizes.)
-_UNFIT = frozenset({2, 9, 14, 15, 22, *range(52, 58), 121, 10334, 17419, 17420})
+UNFIT = frozenset({2, 9, 14, 15, 22, *range(52, 58), 121, 10334, 17419, 17420})
 # What the driver raises for a document that BSON cannot say: too large, an integer beyond 64 bits, a NUL in a name.
-_NO_BSON = (BSONError, OverflowError, RecursionError)
+NO_BSON = (BSONError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -128,14 +128,14 @@ class JobProjection:
             return [], []
         try:
             await self._jobs.bulk_write([operation for _, operation in ordered], ordered=False)
-        except _NO_BSON as error:
+        except NO_BSON as error:
             return await self._isolated(ordered, str(error))
         except BulkWriteError as error:
             if error.details["writeConcernErrors"]:
                 raise StoreUnavailable(str(error.details["writeConcernErrors"])) from error
             failures = [(ordered[item["index"]][0], item) for item in error.details["writeErrors"]]
             collided = [patch for patch, item in failures if item["code"] == _DUPLICATE_KEY]
-            unfit = [(patch, str(item["errmsg"])) for patch, item in failures if item["code"] in _UNFIT]
+            unfit = [(patch, str(item["errmsg"])) for patch, item in failures if item["code"] in UNFIT]
             if len(collided) + len(unfit) < len(failures):  # something that may pass, such as a full disk
                 raise StoreUnavailable(str(failures)) from error
             return collided, unfit

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from producers.catalog import CATALOGED, catalog
 from schemas.envelope import Envelope
 from schemas.lifecycle import JobState, JobSucceeded, LifecycleEvent
 from storage.database import Database
 from storage.jobs import JobProjection
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,11 @@ class Catalog:
 
     async def add(self, made: CatalogEntry) -> None:
         """After its event was folded: a result that came too late, because its job was cancelled, made nothing.
-        Raises StoreUnavailable."""
+        Nor did one that cannot be listed, which must not stop the ledger. Raises StoreUnavailable."""
         if await self._projection.state(made.job_id) != (JobState.SUCCEEDED, made.generation):
             return
         ids = {"job_id": made.job_id, "principal": made.principal}
-        await catalog(self._database, made.kind, made.result, at=made.at, **ids)
+        try:
+            await catalog(self._database, made.kind, made.result, at=made.at, **ids)
+        except ValueError as error:
+            log.error("not_cataloged", job_id=made.job_id, kind=made.kind, error=str(error)[:500])

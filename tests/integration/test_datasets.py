@@ -3,7 +3,9 @@
 import asyncio
 import csv
 import io
+import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from messaging.publisher import open_publisher
+from producers.outbox import Outbox
 from producers.rebuilding import Rebuilding
+from schemas.jobs.dataset_ingest import IngestDataset
+from schemas.lifecycle import JobSucceeded
+from storage.blobs import BlobStore
 from storage.database import connect
 from tests.conftest import Deployment
+from tests.support import wire
 from tests.support.processes import PoolProcess, gateway, running
 from tests.support.waiting import eventually
 
@@ -123,6 +130,28 @@ async def test_the_catalog_is_made_again_from_results(deployment: Deployment) ->
             assert (await client.get("/v1/datasets/narrow")).status_code == 404
             await Rebuilding(publisher, database, deployment.storage, "test").run()
         assert [(await client.get(f"/v1/datasets/{name}")).json() for name in ("narrow", "wide")] == before
+
+
+@pytest.mark.parametrize("flaw", ["of another shape", "beyond BSON", "beyond a document"])
+async def test_a_result_that_cannot_be_listed_does_not_stop_the_ledger(deployment: Deployment, flaw: str) -> None:
+    body = (Path(__file__).parents[1] / "contract/examples/dataset.ingested.1.json").read_text()
+    result: dict[str, Any] = json.loads(body)["body"]
+    if flaw == "of another shape":
+        result = {"surplus": 1}
+    elif flaw == "beyond BSON":
+        result |= {"rows": 2**70, "warnings": ["x" * 300_000]}  # claim-checked, so that the job can be stored
+    else:
+        result |= {"warnings": ["x" * 17_000_000]}
+    succeeded = JobSucceeded(started_at=None, finished_at=datetime.now(UTC), result=result)
+    envelope = wire.command(IngestDataset)
+    async with running("ledger", "ingestion"), gateway() as client:
+        async with open_publisher(deployment.broker, "test") as publisher:
+            outbox = Outbox(publisher, BlobStore(deployment.storage.blobs))
+            await outbox.tell(envelope.event(succeeded, source="test"), succeeded)
+        job = (await put(client, "after", TABLE)).json()
+        listed = (await client.get("/v1/datasets")).json()["items"]
+    assert job["status"] == "succeeded"
+    assert [item["name"] for item in listed] == ["after"]
 
 
 async def test_a_deleted_dataset_is_gone_until_it_is_uploaded_again() -> None:
