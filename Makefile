@@ -64,7 +64,7 @@ lock:
 	uv pip compile pyproject.toml --all-extras --overrides requirements.overrides --generate-hashes \
 	  --prerelease=if-necessary-or-explicit --no-emit-index-url --no-header --no-annotate \
 	  --python-version 3.11 --universal --quiet -o requirements.lock
-	for image in gateway "worker --extra ml --extra data"; do set -- $$image; name=$$1; shift; \
+	for image in gateway "worker --extra ml --extra data --extra tabular"; do set -- $$image; name=$$1; shift; \
 	  uv pip compile pyproject.toml $$@ -c requirements.lock --overrides requirements.overrides --generate-hashes \
 	    --prerelease=if-necessary-or-explicit --no-emit-index-url --no-header --no-annotate \
 	    --python-version 3.11 --universal --quiet -o deploy/requirements.$$name.lock; done
