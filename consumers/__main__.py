@@ -20,9 +20,12 @@ from telemetry import collector, logs
 log = structlog.get_logger()
 
 
+_SHARED = frozenset({"runtime", "learning"})
+
+
 def pool_names() -> list[str]:
-    """Every package here but the runtime is a pool."""
-    return sorted(m.name for m in pkgutil.iter_modules(consumers.__path__) if m.ispkg and m.name != "runtime")
+    """Every package here but what they share is a pool."""
+    return sorted(m.name for m in pkgutil.iter_modules(consumers.__path__) if m.ispkg and m.name not in _SHARED)
 
 
 def load_pool(name: str) -> Pool:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from schemas.lifecycle import JobError, JobState
+from storage.model_documents import ModelDocument, ModelVersionDocument
 
 
 class StoredClaim(BaseModel):
@@ -313,4 +314,6 @@ DOCUMENTS: tuple[type[Document], ...] = (
     DatasetDocument,
     DatasetVersionDocument,
     ProfileDocument,
+    ModelDocument,
+    ModelVersionDocument,
 )

@@ -1,0 +1,5 @@
+"""The training pool: from a dataset version to a registered model."""
+
+from consumers.runtime.worker_pool import WorkerPool
+
+pool = WorkerPool("training")
