@@ -11,8 +11,12 @@ demo: .venv/ready rabbitmq  ## Start everything, embed a few hundred real paragr
 	$(BIN)/millrace up --detach
 	$(BIN)/millrace demo
 
+# Half of the time tests wait for something, so more processes than cores pay. Each has servers of its own; tests that
+# share a fixture across a module or package name it as their group, and stay in one process.
+WORKERS ?= 4
+
 test: .venv/ready rabbitmq  ## What CI runs: every test, on real parts
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 SEEDS ?= 50
 
