@@ -16,7 +16,7 @@ from schemas.envelope import Envelope
 from tests.acceptance.conftest import ROOT, Stack
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.slow
 
 
 def blocks(document: str, language: str) -> list[str]:

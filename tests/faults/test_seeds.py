@@ -13,7 +13,7 @@ from tests.faults.round import play
 from tests.faults.table import Table
 from tests.support.servers import Servers
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fault-servers")]
+pytestmark = pytest.mark.slow
 
 _SHOWN = 20
 

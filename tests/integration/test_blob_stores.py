@@ -14,8 +14,6 @@ from storage.blob_writers import blob_path
 from storage.blobs import BlobMissing, BlobStore, BlobUnavailable
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("s3")
-
 CONTENT = bytes(range(256)) * 80_000  # 20 MB: more than one part of a multipart upload
 
 

@@ -17,8 +17,6 @@ from consumers.profiling.engine import Limits, profile
 from schemas.datasets import ColumnType
 from schemas.profile import AlertKind, ColumnProfile, DatasetProfile, SemanticType
 
-pytestmark = pytest.mark.xdist_group("library")
-
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 INF, NAN = math.inf, math.nan
 
