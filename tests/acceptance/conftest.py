@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from millrace.stack.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,6 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     bin_folder = str(Path(sys.executable).parent)
     environment = inherited | {
         "MILLRACE_DATA_DIR": str(tmp_path_factory.mktemp("stack")),
+        "MILLRACE_PORT": str(free_port()),  # the default may be wanted by another stack that starts just now
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
     }
     starting = Stack("", "", environment)

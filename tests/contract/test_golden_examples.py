@@ -18,6 +18,7 @@ from schemas.envelope import Envelope
 from schemas.kinds import contracts, kinds
 
 EXAMPLES = Path(__file__).parent / "examples"
+DOCUMENTS = documents()
 
 
 def _name(contract: type[Contract]) -> str:
@@ -53,10 +54,10 @@ def test_the_headers_of_an_example_are_an_envelope(contract: type[Contract]) -> 
     assert envelope.headers() == headers
 
 
-@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_the_published_documents_say_what_the_code_says(path: Path) -> None:
     assert path.exists(), "run `make docs` and commit the result"
-    assert path.read_text() == render(documents()[path]), "a contract changed: run `make docs` and look at the diff"
+    assert path.read_text() == render(DOCUMENTS[path]), "a contract changed: run `make docs` and look at the diff"
 
 
 def test_no_published_schema_is_left_over() -> None:

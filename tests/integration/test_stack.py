@@ -22,6 +22,7 @@ from millrace.stack import probes
 from millrace.stack.backoff import Backoff
 from millrace.stack.errors import StackError
 from millrace.stack.layout import ProcessSpec
+from millrace.stack.ports import free_port
 from millrace.stack.process import Identity
 from millrace.stack.services import RabbitMQ, Redis, Store
 from millrace.stack.settings import StackSettings
@@ -123,6 +124,7 @@ def workplace(tmp_path: Path) -> Iterator[Workplace]:
         | {
             "PYTHONPATH": str(ROOT),
             "MILLRACE_DATA_DIR": str(path / ".millrace"),
+            "MILLRACE_PORT": str(free_port()),  # stacks that start at once would all choose the default
             "MILLRACE_POOLS": "ledger,inference",
         },
     )
