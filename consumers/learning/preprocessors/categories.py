@@ -88,7 +88,8 @@ class TargetMeans(Vocabulary):
 
     def _targets(self, target: Array) -> list[Array]:
         if self.classes == 0:
-            return [target]
+            # In its own deviations: a feature among others that are scaled.
+            return [(target - target.mean()) / (target.std() or 1.0)]
         told = range(1, 2) if self.classes == 2 else range(self.classes)
         return [(target == each).astype(np.float64) for each in told]
 

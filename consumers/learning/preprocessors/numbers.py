@@ -40,13 +40,15 @@ class Scaled(Transformer):
         self.marks_ = bool(np.isnan(values).any())
         low, self.centre_, high = map(float, np.quantile(finite, (0.25, 0.5, 0.75)) if len(finite) else (0, 0, 0))
         # Where half of the values are the same, as in a boolean, the quartiles may be equal.
-        spread = (high - low) / _DEVIATIONS_PER_IQR or (float(np.std(finite)) if len(finite) else 0.0)
+        with np.errstate(over="ignore"):
+            spread = (high - low) / _DEVIATIONS_PER_IQR or (float(np.std(finite)) if len(finite) else 0.0)
         self.scale_ = spread if np.isfinite(spread) and spread > 0 else 1.0
         return self
 
     def transform(self, values: Array) -> Array:
         missing = np.isnan(values)
-        scaled = np.clip((values - self.centre_) / self.scale_, -_FARTHEST, _FARTHEST)
+        with np.errstate(over="ignore"):
+            scaled = np.clip((values - self.centre_) / self.scale_, -_FARTHEST, _FARTHEST)
         scaled[missing] = 0.0
         return np.hstack([scaled, missing]) if self.marks_ else scaled
 
