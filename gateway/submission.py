@@ -65,6 +65,14 @@ class Submission:
         """A route that makes the parameters itself."""
         return await self._submit(request, principal, kind, params, at="")
 
+    async def earlier(self, request: Request, principal: str) -> Mapping[str, Any]:
+        """The parameters of the job that this request's idempotency key means already; empty when there is none.
+        A route that resolves what it is given, such as an alias, must not resolve it to something else in a repeat.
+        Raises ProblemError, BlobUnavailable, BlobMissing."""
+        key = preferences.idempotency_key(request.headers)
+        found = None if key is None else await self._view.look(job_id_for(principal, _route(request), key))
+        return {} if found is None else (await self._view.resource(found)).params or {}
+
     async def _submit(self, request: Request, principal: str, kind: AnyKind, params: Any, at: str) -> Response:
         try:
             command: Contract = kind.command.model_validate(params)
@@ -91,10 +99,9 @@ class Submission:
     def _asked(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> _Request:
         headers = request.headers
         key = preferences.idempotency_key(headers)
-        route = f"{request.method} {request.scope['route'].path}"
         envelope = command_envelope(
             kind,
-            job_id=new_job_id() if key is None else job_id_for(principal, route, key),
+            job_id=new_job_id() if key is None else job_id_for(principal, _route(request), key),
             principal=principal,
             source=self._source,
             traceparent=request.scope["millrace.traceparent"],
@@ -164,3 +171,7 @@ class Submission:
             return await self._view.resource(found)
         except (BlobUnavailable, BlobMissing):  # it was accepted: no failure to show it may say otherwise
             return fresh(asked.envelope, asked.params.model_dump(mode="json"))
+
+
+def _route(request: Request) -> str:
+    return f"{request.method} {request.scope['route'].path}"
