@@ -1,4 +1,5 @@
-"""Operations on the request log: what models were asked. An entry's id is its job's, so adding twice changes nothing."""
+"""Operations on the request log: what models were asked. An entry's id is its job's, so adding twice changes
+nothing."""
 
 from collections.abc import Sequence
 from datetime import datetime

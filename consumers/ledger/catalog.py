@@ -1,5 +1,5 @@
-"""Results that make something for others to find: they are added to the catalog when their job has succeeded. What was
-asked of models goes into the request log."""
+"""Results that make something for others to find: they are added to the catalog when their job has succeeded.
+What was asked of models goes into the request log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,8 @@ class Catalog:
         self._logger = RequestLogger(database, blobs, RequestLogSettings())
 
     async def log(self, made: Sequence[CatalogEntry]) -> None:
-        """As `add`, of all at once, for many small requests end together. Raises StoreUnavailable, BlobUnavailable."""
+        """What `add` leaves, all at once: many small requests end together. Raises StoreUnavailable,
+        BlobUnavailable."""
         ids = [entry.job_id for entry in made if entry.kind == LOGGED]
         if ids:
             await self._logger.add([job async for job in succeeded(self._database, [LOGGED], ids)])

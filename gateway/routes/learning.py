@@ -1,4 +1,5 @@
-"""Training and predictions as jobs. What a request leaves open is decided when it is accepted, and stands in the job."""
+"""Training and predictions as jobs. What a request leaves open is decided when it is accepted, and stands in the
+job."""
 
 import re
 from typing import Any

@@ -92,7 +92,7 @@ async def drift(
 def _compared(
     profile: DatasetProfile, inputs: list[str], listed: list[PredictionDocument]
 ) -> tuple[int, int, list[InputDrift]]:
-    """Requests and rows that were looked at, and the columns that could be compared. In a thread: it takes a while."""
+    """Requests and rows that were looked at, and the columns that could be compared."""
     requests, rows = 0, list[dict[str, Any]]()
     for document in listed:
         if document.inputs is not None and len(rows) < _MOST_ROWS:
