@@ -69,7 +69,8 @@ def entry_of(
     kept = min(params.log, settings.most, key=_STRICTEST_FIRST.index)
     if kept is RequestLog.OFF:
         return None
-    return PredictionDocument.model_construct(
+    # Constructed, not made: Beanie's constructor works only where documents were prepared.
+    entry: PredictionDocument = PredictionDocument.model_construct(
         id=job.id,
         schema_version=1,
         model_id=result.model_id,
@@ -81,6 +82,7 @@ def entry_of(
         outputs=result.model_dump_json(include=_OUTPUTS, exclude_none=True),
         expires_at=job.finished_at + timedelta(days=settings.days),
     )
+    return entry
 
 
 def _complain(job_id: str, error: Exception) -> None:

@@ -168,6 +168,12 @@ PROBLEM_TYPES = _types(
     ),
     ProblemType("model-not-found", None, "There is no such model", "Check the name; a hub id needs a network."),
     ProblemType(
+        "model-broken",
+        None,
+        "The file of this model is not what its training wrote",
+        "Restore the blob store, or train it again and delete this version.",
+    ),
+    ProblemType(
         "model-unsupported",
         None,
         "This model cannot be loaded",
