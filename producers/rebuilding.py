@@ -69,7 +69,7 @@ class Rebuilding:
         for queue in queue_names():
             if queue not in (names.LEDGER, names.DEAD):
                 self.found["queues"] += await rotate(self._publisher, queue, names.LEDGER, _is_command)
-        async for job in census.succeeded(self._database, sorted(CATALOGED)):
+        async for job in census.succeeded(self._database, sorted(CATALOGED), in_order=True):
             await self._catalog(job)
         logger = RequestLogger(self._database, self._blobs, RequestLogSettings())
         async for job in census.succeeded(self._database, [LOGGED]):
@@ -77,7 +77,8 @@ class Rebuilding:
         await decide_again(self._database)
 
     async def _catalog(self, job: EndedJob) -> None:
-        """The catalog has no other source than the results of jobs, and knows which it has already."""
+        """The catalog has no other source than the results of jobs, and knows which it has already. In the order in
+        which they ended, versions get the numbers that they had."""
         try:
             result = await made(job, self._blobs)
         except BlobMissing:

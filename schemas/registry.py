@@ -114,7 +114,7 @@ class TrainRequest(Training):
 
 class _OfVersion(_Request):
     version: Asked | None = None
-    """A version or its number; without it and `alias` the champion answers, else the latest."""
+    """A version, its number, an alias or `latest`; without it and `alias` the champion answers, else the latest."""
     alias: Alias | None = None
 
     @property

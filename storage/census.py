@@ -169,15 +169,17 @@ async def count_ahead(database: Database, kind: str, created_at: datetime, limit
 
 
 async def succeeded(
-    database: Database, kinds: Sequence[str], among: Sequence[str] | None = None
+    database: Database, kinds: Sequence[str], among: Sequence[str] | None = None, *, in_order: bool = False
 ) -> AsyncIterator[EndedJob]:
-    """Jobs of these kinds, all of them or those among these ids, with what they made. Raises StoreUnavailable."""
+    """Jobs of these kinds, all of them or those among these ids, with what they made; `in_order` the first to end
+    first. Raises StoreUnavailable."""
     query: dict[str, Any] = {"status": JobState.SUCCEEDED.value, "kind": {"$in": list(kinds)}}
     if among is not None:
         query["_id"] = {"$in": list(among)}
     names = [name for name in EndedJob.model_fields if name != "id"]
     with _reading():
-        async for row in _jobs(database).find(query, dict.fromkeys(names, 1)):
+        found = _jobs(database).find(query, dict.fromkeys(names, 1))
+        async for row in found.sort("finished_at", 1) if in_order else found:
             yield _model(EndedJob, row)
 
 

@@ -60,10 +60,12 @@ async def move_alias(database: Database, model_id: str, alias: str, before: str 
 
 
 async def archive(database: Database, model_id: str, version: str, at: datetime | None) -> None:
-    """None takes it out of the archive. Raises StoreUnavailable."""
+    """None takes it out of the archive. What is as it shall be already stays so. Raises StoreUnavailable."""
+    otherwise = {"$ne": None} if at is None else None
     with reading():
         await _versions(database).update_one(
-            {"_id": f"{model_id}.{version}", "deleted_at": None}, {"$set": {"archived_at": at}}
+            {"_id": f"{model_id}.{version}", "deleted_at": None, "archived_at": otherwise},
+            {"$set": {"archived_at": at}},
         )
     await _find_latest(database, model_id)
 
