@@ -13,7 +13,9 @@ from consumers.prediction.answers import Answer, Asked, answers, explanations
 from consumers.runtime.verdicts import Reject
 from tests.support.models import IRIS_NAMES, IRIS_TYPES, diabetes, iris, train
 
-ROWS = [dict(zip(IRIS_NAMES, values, strict=True)) for values in ((5.1, 3.5, 1.4, 0.2), (6.7, 3.0, 5.2, 2.3))]
+ROWS: list[dict[str, Any]] = [
+    dict(zip(IRIS_NAMES, values, strict=True)) for values in ((5.1, 3.5, 1.4, 0.2), (6.7, 3.0, 5.2, 2.3))
+]
 
 
 @pytest.fixture(scope="module")

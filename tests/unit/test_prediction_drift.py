@@ -65,7 +65,7 @@ def test_a_few_rows_say_nothing_and_we_say_so(profiles: dict[str, ColumnProfile]
 
 
 def test_missing_values_are_a_bucket_of_their_own(profiles: dict[str, ColumnProfile]) -> None:
-    found = input_drift(profiles["age"], [{"age": None}] * 500 + rows(500))
+    found = input_drift(profiles["age"], [*[{"age": None}] * 500, *rows(500)])
     assert found is not None
     assert (found.missing_before, found.missing_after, found.verdict) == (0, 0.5, "shifted")
 

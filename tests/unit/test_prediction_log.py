@@ -10,6 +10,7 @@ from schemas.jobs.model_predict import PredictRows, PredictTiming, RequestLog, R
 from schemas.learning import LearningTask
 from storage import audit
 from storage.census import EndedJob
+from storage.documents import AuditEntry
 
 ENDED = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 JOB = EndedJob(
@@ -45,7 +46,7 @@ def test_the_stricter_of_request_and_deployment_decides(asked: RequestLog, most:
 
 
 def test_decisions_are_read_in_their_order() -> None:
-    def entry(action: str, **detail: str | None) -> audit.AuditEntry:
+    def entry(action: str, **detail: str | None) -> AuditEntry:
         return audit.entry(action, "m", actor="operator", detail=detail)
 
     early = [
