@@ -80,11 +80,19 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     for part in (jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router):
         app.include_router(part)
-    for part in (learning.router, models.router, predictions.router, uploads.router, health.router, asyncapi.router):
+    for part in (
+        learning.hot,
+        learning.router,
+        models.router,
+        predictions.router,
+        uploads.router,
+        health.router,
+        asyncapi.router,
+    ):
         app.include_router(part)
     problems.install(app)
     _document(app)
-    app.add_middleware(HotPath, routes=[*jobs.hot.routes, *inference.router.routes])
+    app.add_middleware(HotPath, routes=[*jobs.hot.routes, *inference.router.routes, *learning.hot.routes])
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -9,6 +9,7 @@ from gateway.dependencies import Parts
 from gateway.problems import ProblemError
 from producers.catalog import model_id_of
 from schemas.jobs.model_train import ModelTrained
+from schemas.learning import LATEST
 from schemas.registry import (
     Model,
     ModelLinks,
@@ -16,6 +17,7 @@ from schemas.registry import (
     ModelVersion,
     ModelVersionLinks,
 )
+from storage import models
 from storage.model_documents import ModelDocument, ModelVersionDocument
 from storage.models import MODELS, meant
 
@@ -73,10 +75,14 @@ async def version_of(parts: Parts, model: ModelDocument, version: str | None) ->
 async def resolve(parts: Parts, principal: str, model: str, version: str | None) -> tuple[str, str]:
     """The id of the model and the version that is meant, for a job: what an alias says is not looked up again.
     Raises ProblemError, StoreUnavailable."""
-    found = await find_model(parts, principal, model)
-    if version is None or version in found.aliases:
-        return found.id, meant(found.aliases, found.latest, version)
-    return found.id, (await version_of(parts, found, version)).version.version
+    for model_id in (model_id_of(principal, model), model):
+        found = await parts.store.reading(models.pointers(parts.database, model_id))
+        if found is not None and found["principal"] == principal:
+            if version is None or version == LATEST or version in found["aliases"]:
+                return model_id, meant(found["aliases"], found["latest"], version)
+            break
+    chosen = await find_version(parts, principal, model, version)
+    return chosen.model.id, chosen.version.version
 
 
 def summary(document: ModelDocument) -> ModelSummary:

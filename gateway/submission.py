@@ -50,14 +50,14 @@ class Submission:
     async def from_body(self, request: Request, principal: str) -> Response:
         """`{"kind": ..., "params": {...}}`. Raises ProblemError, UnknownKind, PublishFailed, StoreUnavailable."""
         try:
-            asked = JobRequest.model_validate(await self._json_body(request))
+            asked = JobRequest.model_validate(await self.json_body(request))
         except ValidationError as error:
             raise invalid_parameters(error) from None
         return await self._submit(request, principal, kind_named(asked.kind), asked.params, at="/params")
 
     async def of_kind(self, request: Request, principal: str, kind: AnyKind) -> Response:
         """A sugar route: the body is the parameters."""
-        return await self._submit(request, principal, kind, await self._json_body(request), at="")
+        return await self._submit(request, principal, kind, await self.json_body(request), at="")
 
     async def of_params(
         self, request: Request, principal: str, kind: AnyKind, params: Contract | Mapping[str, Any]
@@ -153,7 +153,8 @@ class Submission:
             headers=headers,
         )
 
-    async def _json_body(self, request: Request) -> Any:
+    async def json_body(self, request: Request) -> Any:
+        """What the body says. Raises ProblemError."""
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):
             detail = f"Content-Type: application/json expected, not {media_type!r}"

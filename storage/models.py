@@ -20,6 +20,15 @@ async def add_version(
     await MODELS.add(database, trained, fields, principal=principal, at=at, born={"aliases": {}})
 
 
+async def pointers(database: Database, model_id: str) -> dict[str, Any] | None:
+    """What is needed to tell which version is meant: `principal`, `aliases`, `latest`. Past Beanie, which takes as
+    long as the read, since every prediction asks. Raises StoreUnavailable."""
+    wanted = dict.fromkeys(("principal", "aliases", "latest"), 1)
+    with reading():
+        found: dict[str, Any] | None = await _models(database).find_one({"_id": model_id, "deleted_at": None}, wanted)
+    return found
+
+
 async def version(database: Database, model_id: str, version: str) -> dict[str, Any] | None:
     """The document of a version: `principal`, `number`, and as `trained` the result of its job. Past Beanie, so that
     a worker need not prepare documents first. Raises StoreUnavailable."""

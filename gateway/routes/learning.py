@@ -6,11 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import ValidationError
 
 from gateway.body import LimitedRoute
 from gateway.catalog import find_version
 from gateway.dependencies import Parts, PartsDependency, Principal
-from gateway.openapi import PROBLEM_RESPONSES
+from gateway.hot import HotRoute
+from gateway.openapi import PROBLEM_RESPONSES, model_body
+from gateway.problems import invalid_parameters
 from gateway.registry import ModelReference, find_model, resolve
 from schemas.jobs.model_predict import MODEL_PREDICT
 from schemas.jobs.model_predict_dataset import MODEL_PREDICT_DATASET
@@ -21,6 +24,7 @@ from schemas.resources import Job
 from storage import plugins
 
 router = APIRouter(prefix="/v1", tags=["models"], responses=PROBLEM_RESPONSES, route_class=LimitedRoute)
+hot = APIRouter(prefix="/v1", tags=["models"], responses=PROBLEM_RESPONSES, route_class=HotRoute)
 
 _LONGEST_NAME = 100
 
@@ -45,11 +49,13 @@ async def train(asked: TrainRequest, request: Request, principal: Principal, par
     return await parts.submission.of_params(request, principal, MODEL_TRAIN, params)
 
 
-@router.post("/models/{model}/predict", status_code=202, response_model=Job)
-async def predict(
-    model: ModelReference, asked: PredictRequest, request: Request, principal: Principal, parts: PartsDependency
-) -> Response:
+@hot.post("/models/{model}/predict", status_code=202, response_model=Job, openapi_extra=model_body(PredictRequest))
+async def predict(model: ModelReference, request: Request, principal: Principal, parts: PartsDependency) -> Response:
     """Predict the target for rows, as a job of kind `model.predict`, which says exactly which version answered."""
+    try:
+        asked = PredictRequest.model_validate(await parts.submission.json_body(request))
+    except ValidationError as error:
+        raise invalid_parameters(error) from None
     earlier = await parts.submission.earlier(request, principal)
     model_id, version = await resolve(parts, principal, model, asked.wanted or earlier.get("version"))
     kept = ("rows", "explain", "log")
