@@ -20,7 +20,19 @@ from gateway.inquiry import Inquiry
 from gateway.keys import open_key_ring
 from gateway.middleware import Front
 from gateway.openapi import with_problem_schema
-from gateway.routes import asyncapi, datasets, dead_letters, health, inference, jobs, profiles, uploads
+from gateway.routes import (
+    asyncapi,
+    datasets,
+    dead_letters,
+    health,
+    inference,
+    jobs,
+    learning,
+    models,
+    predictions,
+    profiles,
+    uploads,
+)
 from gateway.settings import GatewaySettings
 from gateway.submission import Submission
 from gateway.view import JobView
@@ -68,11 +80,19 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     for part in (jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router):
         app.include_router(part)
-    for part in (uploads.router, health.router, asyncapi.router):
+    for part in (
+        learning.hot,
+        learning.router,
+        models.router,
+        predictions.router,
+        uploads.router,
+        health.router,
+        asyncapi.router,
+    ):
         app.include_router(part)
     problems.install(app)
     _document(app)
-    app.add_middleware(HotPath, routes=[*jobs.hot.routes, *inference.router.routes])
+    app.add_middleware(HotPath, routes=[*jobs.hot.routes, *inference.router.routes, *learning.hot.routes])
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -7,9 +7,10 @@ from fastapi import Path, Query
 
 from gateway.dependencies import Parts
 from gateway.problems import ProblemError
+from producers.catalog import dataset_id_of
 from schemas.catalog import Dataset, DatasetLinks, DatasetSummary, DatasetVersion
 from schemas.jobs.dataset_ingest import DatasetIngested
-from storage import datasets
+from storage.datasets import DATASETS
 from storage.documents import DatasetDocument, DatasetVersionDocument
 
 Reference = Annotated[str, Path(description="The id of a dataset, or its name")]
@@ -63,7 +64,9 @@ def _common(document: DatasetDocument, *, rejects: bool) -> dict[str, Any]:
 
 async def find_dataset(parts: Parts, principal: str, dataset: str) -> DatasetDocument:
     """By id or name. Raises ProblemError, StoreUnavailable."""
-    found = await parts.store.reading(datasets.find(dataset, principal))
+    found = await parts.store.reading(DATASETS.find(dataset))
+    if found is None:
+        found = await parts.store.reading(DATASETS.find(dataset_id_of(principal, dataset)))
     if found is None or found.principal != principal:
         raise ProblemError("not-found", f"there is no dataset {dataset!r}")
     return found
@@ -74,7 +77,7 @@ async def find_version(
 ) -> tuple[DatasetDocument, DatasetVersionDocument]:
     """By version or its number; the latest for None. Raises ProblemError, StoreUnavailable."""
     found = await find_dataset(parts, principal, dataset)
-    listed = await parts.store.reading(datasets.versions(found.id))
+    listed = await parts.store.reading(DATASETS.versions(found.id))
     chosen = version_of(listed, version or found.latest)
     if chosen is None:
         raise ProblemError("not-found", f"{found.name!r} has no version {version!r}")

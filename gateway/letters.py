@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import JsonValue, ValidationError
-from pydantic_core import from_json, to_jsonable_python
+from pydantic_core import from_json
 
 from gateway.problems import ProblemError, invalid_parameters
 from messaging import names
 from producers.replays import original_body, original_content
 from schemas.contract import Contract
 from schemas.dead_letters import (
-    Audited,
     DeadLetter,
     FailedAttempt,
     LetterEditView,
@@ -26,7 +25,7 @@ from schemas.dead_letters import (
 from schemas.kinds import AnyKind, kinds
 from storage.blobs import BlobMissing, BlobStore
 from storage.dead_letters import Group
-from storage.documents import AuditEntry, Letter, LetterEdit, LetterState
+from storage.documents import Letter, LetterEdit, LetterState
 
 
 def summary(letter: Letter) -> LetterSummary:
@@ -52,10 +51,6 @@ async def resource(letter: Letter, blobs: BlobStore) -> DeadLetter:
 
 def groups(found: list[Group], version: str | None) -> LetterGroups:
     return LetterGroups(version=version, items=[LetterGroup.model_validate(vars(group)) for group in found])
-
-
-def audited(entry: AuditEntry) -> Audited:
-    return Audited(**entry.model_dump(exclude={"schema_version", "detail"}), detail=to_jsonable_python(entry.detail))
 
 
 async def edited(

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic import BaseModel
+
 from schemas.kinds import AnyKind, kinds
 from schemas.problems import MEDIA_TYPE, PROBLEM_TYPES, Problem
 from schemas.resources import JobRequest
@@ -31,6 +33,11 @@ def params_body(accepted: Iterable[AnyKind]) -> dict[str, Any]:
     return _body({"anyOf": [_params_schema(kind) for kind in accepted]})
 
 
+def model_body(model: type[BaseModel]) -> dict[str, Any]:
+    """A body that the route reads by itself."""
+    return _body(_inlined(model))
+
+
 def upload_body() -> dict[str, Any]:
     """A file and how it is to be read, as a form."""
     texts = ("name", "format", "encoding", "delimiter", "header", "sheet", "max_rejected_share")
@@ -41,8 +48,12 @@ def upload_body() -> dict[str, Any]:
 
 
 def _params_schema(kind: AnyKind) -> dict[str, Any]:
+    return _inlined(kind.command)
+
+
+def _inlined(model: type[BaseModel]) -> dict[str, Any]:
     """With its definitions inside: the document's components hold only what routes declare."""
-    schema = kind.command.model_json_schema()
+    schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
     inlined: dict[str, Any] = _inline(schema, definitions)
     return inlined

@@ -50,20 +50,28 @@ class Submission:
     async def from_body(self, request: Request, principal: str) -> Response:
         """`{"kind": ..., "params": {...}}`. Raises ProblemError, UnknownKind, PublishFailed, StoreUnavailable."""
         try:
-            asked = JobRequest.model_validate(await self._json_body(request))
+            asked = JobRequest.model_validate(await self.json_body(request))
         except ValidationError as error:
             raise invalid_parameters(error) from None
         return await self._submit(request, principal, kind_named(asked.kind), asked.params, at="/params")
 
     async def of_kind(self, request: Request, principal: str, kind: AnyKind) -> Response:
         """A sugar route: the body is the parameters."""
-        return await self._submit(request, principal, kind, await self._json_body(request), at="")
+        return await self._submit(request, principal, kind, await self.json_body(request), at="")
 
     async def of_params(
         self, request: Request, principal: str, kind: AnyKind, params: Contract | Mapping[str, Any]
     ) -> Response:
         """A route that makes the parameters itself."""
         return await self._submit(request, principal, kind, params, at="")
+
+    async def earlier(self, request: Request, principal: str) -> Mapping[str, Any]:
+        """The parameters of the job that this request's idempotency key means already; empty when there is none.
+        A route that resolves what it is given, such as an alias, must not resolve it to something else in a repeat.
+        Raises ProblemError, BlobUnavailable, BlobMissing."""
+        key = preferences.idempotency_key(request.headers)
+        found = None if key is None else await self._view.look(job_id_for(principal, _route(request), key))
+        return {} if found is None else (await self._view.resource(found)).params or {}
 
     async def _submit(self, request: Request, principal: str, kind: AnyKind, params: Any, at: str) -> Response:
         try:
@@ -91,10 +99,9 @@ class Submission:
     def _asked(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> _Request:
         headers = request.headers
         key = preferences.idempotency_key(headers)
-        route = f"{request.method} {request.scope['route'].path}"
         envelope = command_envelope(
             kind,
-            job_id=new_job_id() if key is None else job_id_for(principal, route, key),
+            job_id=new_job_id() if key is None else job_id_for(principal, _route(request), key),
             principal=principal,
             source=self._source,
             traceparent=request.scope["millrace.traceparent"],
@@ -146,7 +153,8 @@ class Submission:
             headers=headers,
         )
 
-    async def _json_body(self, request: Request) -> Any:
+    async def json_body(self, request: Request) -> Any:
+        """What the body says. Raises ProblemError."""
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):
             detail = f"Content-Type: application/json expected, not {media_type!r}"
@@ -164,3 +172,7 @@ class Submission:
             return await self._view.resource(found)
         except (BlobUnavailable, BlobMissing):  # it was accepted: no failure to show it may say otherwise
             return fresh(asked.envelope, asked.params.model_dump(mode="json"))
+
+
+def _route(request: Request) -> str:
+    return f"{request.method} {request.scope['route'].path}"

@@ -13,7 +13,7 @@ import httpx
 import typer
 from pydantic import ValidationError
 
-from millrace import datasets_cli, demo, dlq
+from millrace import datasets_cli, demo, dlq, models_cli
 from millrace import why as explanations
 from millrace.client import ProblemError
 from millrace.output import AsJson, complaints, console, json_object, open_client, print_json, say
@@ -28,6 +28,7 @@ app = typer.Typer(help="Millrace: jobs for machine learning.", no_args_is_help=T
 topology_app = typer.Typer(help="What exists on the broker.", no_args_is_help=True)
 app.add_typer(topology_app, name="topology")
 app.add_typer(datasets_cli.app, name="datasets")
+app.add_typer(models_cli.app, name="models")
 app.add_typer(dlq.app, name="dlq")
 
 

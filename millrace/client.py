@@ -19,6 +19,7 @@ from pydantic import JsonValue, ValidationError
 
 from millrace.datasets import Datasets
 from millrace.dead_letters import DeadLetters
+from millrace.models import Models
 from millrace.paging import pages
 from schemas.lifecycle import JobState
 from schemas.problems import Problem
@@ -86,6 +87,7 @@ class Client:
         )
         self.dead_letters = DeadLetters(self._request)
         self.datasets = Datasets(self._request)
+        self.models = Models(self._request)
 
     def submit(
         self,

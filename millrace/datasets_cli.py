@@ -1,8 +1,6 @@
 """`millrace datasets`: upload files, see what is in them."""
 
-import time
 import webbrowser
-from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +11,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from millrace.client import Client, ProblemError
+from millrace.following import followed, succeeded
 from millrace.output import AsJson, console, open_client, print_json, say
-from millrace.stack.errors import StackError
 from schemas.catalog import Dataset
 from schemas.jobs.dataset_profile import DatasetProfiled
 from schemas.profile import DatasetProfile
@@ -22,7 +20,6 @@ from schemas.resources import Job
 
 app = typer.Typer(help="Datasets: upload, look at, profile.", no_args_is_help=True)
 
-_LOOK_EVERY_S = 0.3
 _MOST_SHOWN = 40
 
 Version = Annotated[str | None, typer.Option(help="A version or its number; the latest when left out.")]
@@ -49,7 +46,7 @@ def add(
         with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as progress:
             bar = progress.add_task("uploading", total=file.stat().st_size)
             job = client.datasets.add(file, name, hints=hints, on_sent=lambda sent: progress.advance(bar, sent))
-        job = _succeeded(_followed(client, job, quiet=as_json))
+        job = succeeded(followed(client, job, quiet=as_json))
         found = _found(client, job)
     print_json(found) if as_json else _show(found)
 
@@ -96,7 +93,7 @@ def profile(
     """Profile a dataset, print what stands out, and write the report."""
     with open_client() as client:
         job = client.datasets.profile(dataset, version=version, target=target)
-        job = _succeeded(_followed(client, job, quiet=as_json))
+        job = succeeded(followed(client, job, quiet=as_json))
         result = DatasetProfiled.model_validate(job.result)
         path = into or Path(f"{client.datasets.get(dataset).name}-profile.html")
         path.write_bytes(_report(client, result))
@@ -158,7 +155,7 @@ def _profile_of(client: Client, reference: str, *, quiet: bool) -> DatasetProfil
     except ProblemError as error:
         if error.status != 404:
             raise
-        _succeeded(_followed(client, client.datasets.profile(found.id, version=version), quiet=quiet))
+        succeeded(followed(client, client.datasets.profile(found.id, version=version), quiet=quiet))
         profile = client.datasets.profiled(found.id, version=version)
     return profile.model_copy(update={"name": f"{found.name}, version {found.version.number}"})
 
@@ -166,23 +163,6 @@ def _profile_of(client: Client, reference: str, *, quiet: bool) -> DatasetProfil
 def _band(score: float) -> str:
     """The usual reading of the population stability index: see schemas.profile.ColumnDrift."""
     return "shifted" if score > 0.25 else "shifting" if score > 0.1 else ""
-
-
-def _followed(client: Client, job: Job, *, quiet: bool) -> Job:
-    shown = console.status(job.kind) if not quiet and console.is_terminal else nullcontext()
-    with shown as status:
-        while not job.status.terminal:
-            time.sleep(_LOOK_EVERY_S)
-            job = client.get(job.id)
-            if status is not None and job.progress is not None:
-                status.update(f"{job.kind}: {job.progress.fraction:.0%} {job.progress.message}")
-    return job
-
-
-def _succeeded(job: Job) -> Job:
-    if job.status != "succeeded":
-        raise StackError(job.error.detail if job.error else f"job {job.id} is {job.status}")
-    return job
 
 
 def _found(client: Client, job: Job) -> Dataset:

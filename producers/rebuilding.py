@@ -5,8 +5,9 @@ and a second rebuild changes nothing.
 
 What comes back: jobs in a work queue or a delay tier, jobs under a lease, dead jobs with their letters, and whatever
 ended or moved so recently that Redis has its live feed. What cannot come back is a job that ended earlier: the broker
-forgot it when it was acknowledged, and its result stood in the projection alone. The catalog of datasets comes
-back from the results that the projection has.
+forgot it when it was acknowledged, and its result stood in the projection alone. The catalog of datasets and models
+and the request log come back from the results that the projection has; what people decided about models comes back
+from the audit.
 """
 
 from collections import Counter
@@ -22,7 +23,10 @@ from messaging.message import Claim, OutgoingMessage, message_for, own_headers
 from messaging.publisher import AmqpPublisher
 from messaging.rotation import rotate
 from producers.catalog import CATALOGED, catalog
+from producers.decisions import decide_again
 from producers.reconciliation import command_of, queue_names
+from producers.request_log import LOGGED, RequestLogger, RequestLogSettings
+from producers.results import made
 from schemas.envelope import Envelope, message_type
 from schemas.lifecycle import (
     JobAborted,
@@ -65,21 +69,23 @@ class Rebuilding:
         for queue in queue_names():
             if queue not in (names.LEDGER, names.DEAD):
                 self.found["queues"] += await rotate(self._publisher, queue, names.LEDGER, _is_command)
-        async for job in census.succeeded(self._database, sorted(CATALOGED)):
+        async for job in census.succeeded(self._database, sorted(CATALOGED), in_order=True):
             await self._catalog(job)
+        logger = RequestLogger(self._database, self._blobs, RequestLogSettings())
+        async for job in census.succeeded(self._database, [LOGGED]):
+            await logger.add([job])
+        await decide_again(self._database)
 
     async def _catalog(self, job: EndedJob) -> None:
-        """The catalog has no other source than the results of jobs, and knows which it has already."""
-        result = job.result
-        if job.result_claim is not None:
-            try:
-                body = await self._blobs.get(job.result_claim.path, job.result_claim.sha256)
-            except BlobMissing:
-                return
-            result = JobSucceeded.model_validate_json(body).result
+        """The catalog has no other source than the results of jobs, and knows which it has already. In the order in
+        which they ended, versions get the numbers that they had."""
+        try:
+            result = await made(job, self._blobs)
+        except BlobMissing:
+            return
         ids = {"job_id": job.id, "principal": job.principal}
         with suppress(ValueError):  # the ledger has said so
-            await catalog(self._database, job.kind, result or {}, at=job.finished_at, **ids)
+            await catalog(self._database, job.kind, result, at=job.finished_at, **ids)
             self.found["results"] += 1
 
     async def _tell_lease(self, lease: StoredLease) -> None:

@@ -231,7 +231,7 @@ class Audited(Resource):
     actor: str
     action: str
     target: str
-    """A letter, or the job of a replay; `selection` for what was chosen by filter."""
+    """A letter, the job of a replay, or a model; `selection` for letters that were chosen by filter."""
     detail: dict[str, JsonValue]
     request_id: str | None = None
 

@@ -14,6 +14,10 @@ ModelName = Annotated[str, StringConstraints(pattern=_NAME, max_length=100)]
 ModelId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 ModelVersionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
+CHAMPION = "champion"
+"""The alias that answers where no version is named."""
+LATEST = "latest"
+"""No alias: it always means the newest version that is not archived."""
 PluginName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 

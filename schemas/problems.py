@@ -79,6 +79,18 @@ PROBLEM_TYPES = _types(
         "Nobody can say what this letter should hold",
         "Only commands of a known kind have parameters. Replay it as it is, or discard it.",
     ),
+    ProblemType(
+        "version-aliased",
+        409,
+        "An alias points at it",
+        "Move or remove the alias first, or repeat the request with `?force=true`, which removes it.",
+    ),
+    ProblemType(
+        "version-archived",
+        409,
+        "The version is in the archive",
+        "Take it out with `POST /v1/models/{name}/versions/{version}/unarchive`, or choose another.",
+    ),
     ProblemType("method-not-allowed", 405, "The resource does not do that", "`Allow` lists what it does."),
     ProblemType(
         "payload-too-large", 413, "The body is larger than this gateway takes", "Split the work, or raise the limit."
@@ -155,6 +167,12 @@ PROBLEM_TYPES = _types(
         "Ask the operator, or use the default model.",
     ),
     ProblemType("model-not-found", None, "There is no such model", "Check the name; a hub id needs a network."),
+    ProblemType(
+        "model-broken",
+        None,
+        "The file of this model is not what its training wrote",
+        "Restore the blob store, or train it again and delete this version.",
+    ),
     ProblemType(
         "model-unsupported",
         None,

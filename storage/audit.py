@@ -1,6 +1,6 @@
-"""Operations on the `audit` collection: who did what to the dead letters. Entries are never changed."""
+"""Operations on the `audit` collection: who did what to dead letters and models. Entries are never changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,6 +14,13 @@ REPLAY_STARTED = "replay-started"
 REPLAY_ENDED = "replay-ended"
 EDITED = "edited"
 DISCARDED = "discarded"
+OF_LETTERS = (REPLAY_STARTED, REPLAY_ENDED, EDITED, DISCARDED)
+ALIAS_MOVED = "alias-moved"
+ARCHIVED = "archived"
+UNARCHIVED = "unarchived"
+VERSION_DELETED = "version-deleted"
+MODEL_DELETED = "model-deleted"
+OF_MODELS = (ALIAS_MOVED, ARCHIVED, UNARCHIVED, VERSION_DELETED, MODEL_DELETED)
 _MANY_REPLAYS = 1_000
 
 
@@ -64,16 +71,32 @@ async def add(database: Database, made: AuditEntry) -> AuditEntry:
 
 
 async def page(
-    database: Database, target: str | None, limit: int, after: tuple[datetime, str] | None = None
+    database: Database,
+    actions: Sequence[str],
+    target: str | None,
+    limit: int,
+    after: tuple[datetime, str] | None = None,
 ) -> list[AuditEntry]:
     """Newest first, from behind `after` = (at, id). Raises StoreUnavailable."""
-    conditions: dict[str, Any] = {} if target is None else {"target": target}
+    conditions: dict[str, Any] = {"action": {"$in": list(actions)}}
+    if target is not None:
+        conditions["target"] = target
     if after is not None:
         at, entry_id = after
         conditions["$or"] = [{"at": {"$lt": at}}, {"at": at, "_id": {"$lt": entry_id}}]
     audit = database[AuditDocument.Settings.name]
     try:
         rows = await audit.find(conditions).sort([("at", -1), ("_id", -1)]).limit(limit).to_list()
+    except PyMongoError as error:
+        raise StoreUnavailable(str(error)) from error
+    return [AuditEntry.model_validate(row) for row in rows]
+
+
+async def decisions(database: Database) -> list[AuditEntry]:
+    """What people decided about models, oldest first. Raises StoreUnavailable."""
+    audit = database[AuditDocument.Settings.name]
+    try:
+        rows = await audit.find({"action": {"$in": list(OF_MODELS)}}).sort("at", 1).to_list()
     except PyMongoError as error:
         raise StoreUnavailable(str(error)) from error
     return [AuditEntry.model_validate(row) for row in rows]

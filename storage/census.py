@@ -63,14 +63,18 @@ class StoredJob(BaseModel):
 
 
 class EndedJob(BaseModel):
-    """What a job made."""
+    """What a job was asked and made."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     kind: str
     principal: str
+    started_at: datetime | None = None
     finished_at: datetime
+    dataschema: str | None = None
+    params: dict[str, Any] | None = None
+    params_claim: StoredClaim | None = None
     result: dict[str, Any] | None = None
     result_claim: StoredClaim | None = None
 
@@ -164,12 +168,18 @@ async def count_ahead(database: Database, kind: str, created_at: datetime, limit
         return await _jobs(database).count_documents(query, limit=limit)
 
 
-async def succeeded(database: Database, kinds: Sequence[str]) -> AsyncIterator[EndedJob]:
-    """Jobs of these kinds with what they made. Raises StoreUnavailable."""
-    query = {"status": JobState.SUCCEEDED.value, "kind": {"$in": list(kinds)}}
-    names = ("kind", "principal", "finished_at", "result", "result_claim")
+async def succeeded(
+    database: Database, kinds: Sequence[str], among: Sequence[str] | None = None, *, in_order: bool = False
+) -> AsyncIterator[EndedJob]:
+    """Jobs of these kinds, all of them or those among these ids, with what they made; `in_order` the first to end
+    first. Raises StoreUnavailable."""
+    query: dict[str, Any] = {"status": JobState.SUCCEEDED.value, "kind": {"$in": list(kinds)}}
+    if among is not None:
+        query["_id"] = {"$in": list(among)}
+    names = [name for name in EndedJob.model_fields if name != "id"]
     with _reading():
-        async for row in _jobs(database).find(query, dict.fromkeys(names, 1)):
+        found = _jobs(database).find(query, dict.fromkeys(names, 1))
+        async for row in found.sort("finished_at", 1) if in_order else found:
             yield _model(EndedJob, row)
 
 

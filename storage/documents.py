@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from schemas.lifecycle import JobError, JobState
-from storage.model_documents import ModelDocument, ModelVersionDocument
+from storage.model_documents import ModelDocument, ModelVersionDocument, PredictionDocument
 
 
 class StoredClaim(BaseModel):
@@ -222,7 +222,7 @@ class DeadLetterDocument(Letter, Document):
 
 
 class AuditEntry(BaseModel):
-    """Who did what to the dead letters, and when. Only ever added to."""
+    """Who did what to dead letters and models, and when. Only ever added to."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -232,7 +232,7 @@ class AuditEntry(BaseModel):
     actor: str
     action: str
     target: str
-    """A letter, or the job of a replay."""
+    """A letter, the job of a replay, or a model."""
     detail: dict[str, Any] = Field(default_factory=dict)
     request_id: str | None = None
 
@@ -260,6 +260,8 @@ class DatasetDocument(Document):
     """When `latest` was ingested."""
     latest: str
     deleted_at: datetime | None = None
+    forgotten_at: datetime | None = None
+    """When it was last deleted: what was made until then does not come back."""
 
     class Settings:
         name = "datasets"
@@ -304,6 +306,20 @@ class ProfileDocument(Document):
         indexes = [IndexModel([("dataset_id", ASCENDING), ("created_at", DESCENDING)])]  # noqa: RUF012
 
 
+class PluginDocument(Document):
+    """A trainer, preprocessor or metric that a worker has found."""
+
+    id: str  # type: ignore[assignment]  # kind and name
+    schema_version: int = 1
+    announced_at: datetime
+    description: str
+    """JSON of a PluginDescription."""
+
+    class Settings:
+        name = "plugins"
+        indexes = [IndexModel([("announced_at", ASCENDING)], expireAfterSeconds=24 * 3600)]  # noqa: RUF012
+
+
 DOCUMENTS: tuple[type[Document], ...] = (
     JobDocument,
     DeadlineDocument,
@@ -316,4 +332,6 @@ DOCUMENTS: tuple[type[Document], ...] = (
     ProfileDocument,
     ModelDocument,
     ModelVersionDocument,
+    PredictionDocument,
+    PluginDocument,
 )

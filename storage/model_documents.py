@@ -1,4 +1,4 @@
-"""The registry of models: see storage/models.py for the operations."""
+"""The registry of models, and what its models were asked: see storage/models.py and storage/predictions.py."""
 
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,8 @@ class ModelDocument(Document):
     aliases: dict[str, str] = Field(default_factory=dict)
     """Version by alias."""
     deleted_at: datetime | None = None
+    forgotten_at: datetime | None = None
+    """When it was last deleted: what was made until then does not come back."""
 
     class Settings:
         name = "models"
@@ -41,11 +43,38 @@ class ModelVersionDocument(Document):
     job_id: str
     created_at: datetime
     archived_at: datetime | None = None
+    deleted_at: datetime | None = None
+    """A deleted version leaves its number, so that a rebuild of the registry does not bring it back."""
     trained: dict[str, Any]
-    """The result of the job."""
+    """The result of the job; nothing once it is deleted."""
 
     class Settings:
         name = "model_versions"
         indexes = [  # noqa: RUF012
             IndexModel([("model_id", ASCENDING), ("number", DESCENDING)], unique=True),
+        ]
+
+
+class PredictionDocument(Document):
+    """An entry of the request log: what a model was asked, and what it said."""
+
+    id: str  # type: ignore[assignment]  # the job's
+    schema_version: int = 1
+    model_id: str
+    version: str
+    at: datetime
+    rows: int
+    duration_s: float
+    """From the start of the attempt to its result."""
+    inputs: str | None = None
+    """The rows, as JSON: a column may be called what no document can name a field."""
+    outputs: str
+    """What was answered for them, as JSON."""
+    expires_at: datetime
+
+    class Settings:
+        name = "predictions"
+        indexes = [  # noqa: RUF012
+            IndexModel([("model_id", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)]),
+            IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
         ]

@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 
 from consumers.ingestion.convert import Hints, Limits, Unreadable, convert
-from consumers.ingestion.preview import preview
 from consumers.runtime.files import fetched, kept
 from consumers.runtime.handler import ChildTask, handles_long
 from consumers.runtime.verdicts import Reject
+from consumers.tables.preview import preview
 from producers.catalog import dataset_id_of
 from schemas.jobs.dataset_ingest import DATASET_INGEST, DatasetIngested, IngestDataset
 from storage.blobs import BlobMissing

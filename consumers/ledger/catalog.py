@@ -1,5 +1,7 @@
-"""Results that make something for others to find: they are added to the catalog when their job has succeeded."""
+"""Results that make something for others to find: they are added to the catalog when their job has succeeded.
+What was asked of models goes into the request log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,8 +9,11 @@ from typing import Any
 import structlog
 
 from producers.catalog import CATALOGED, catalog
+from producers.request_log import LOGGED, RequestLogger, RequestLogSettings
 from schemas.envelope import Envelope
 from schemas.lifecycle import JobState, JobSucceeded, LifecycleEvent
+from storage.blobs import BlobStore
+from storage.census import succeeded
 from storage.database import Database
 from storage.jobs import JobProjection
 
@@ -26,19 +31,29 @@ class CatalogEntry:
 
 
 def catalog_entry(envelope: Envelope, event: LifecycleEvent) -> CatalogEntry | None:
-    if not isinstance(event, JobSucceeded) or envelope.kind not in CATALOGED:
+    if not isinstance(event, JobSucceeded) or (envelope.kind not in CATALOGED and envelope.kind != LOGGED):
         return None
     ids = {name: getattr(envelope, name) for name in ("job_id", "kind", "generation", "principal")}
     return CatalogEntry(**ids, result=event.result, at=event.finished_at)
 
 
 class Catalog:
-    def __init__(self, database: Database, projection: JobProjection) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, projection: JobProjection) -> None:
         self._database, self._projection = database, projection
+        self._logger = RequestLogger(database, blobs, RequestLogSettings())
+
+    async def log(self, made: Sequence[CatalogEntry]) -> None:
+        """What `add` leaves, all at once: many small requests end together. Raises StoreUnavailable,
+        BlobUnavailable."""
+        ids = [entry.job_id for entry in made if entry.kind == LOGGED]
+        if ids:
+            await self._logger.add([job async for job in succeeded(self._database, [LOGGED], ids)])
 
     async def add(self, made: CatalogEntry) -> None:
         """After its event was folded: a result that came too late, because its job was cancelled, made nothing.
         Nor did one that cannot be listed, which must not stop the ledger. Raises StoreUnavailable."""
+        if made.kind == LOGGED:
+            return
         if await self._projection.state(made.job_id) != (JobState.SUCCEEDED, made.generation):
             return
         ids = {"job_id": made.job_id, "principal": made.principal}

@@ -59,7 +59,7 @@ class _Pending:
 class Ledger:
     def __init__(self, services: Services, projection: JobProjection, feed: FeedWriter) -> None:
         self._services, self._projection, self._feed = services, projection, feed
-        self._catalog = Catalog(services.database, projection)
+        self._catalog = Catalog(services.database, services.outbox.blobs, projection)
         self._pace, self._next_report = Pace(), 0.0
         self._unsettled = InFlight()
         self._arrived: list[Delivery] = []
@@ -180,9 +180,11 @@ class Ledger:
         failpoints.reach("ledger.before-fold")
         result = await until_done(self._projection.fold, [pending.patch for pending in bulk])
         reasons = {patch.job_id: reason for patch, reason in result.unfit}
-        for made in [pending.made for pending in bulk if pending.made is not None]:
+        results = [pending.made for pending in bulk if pending.made is not None]
+        for made in results:
             await until_done(self._catalog.add, made)
         await self._feed.append([p.unfed for p in bulk if p.unfed is not None and p.patch.job_id not in reasons])
+        await until_done(self._catalog.log, results)  # after the feed: nobody waits for it
         for pending in bulk:
             if reason := reasons.get(pending.patch.job_id):
                 for delivery in pending.deliveries:

@@ -34,6 +34,7 @@ from schemas.problems import InvalidField
 from schemas.resources import Job
 from storage import datasets
 from storage.blob_writers import Written, blob_path
+from storage.datasets import DATASETS
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=PROBLEM_RESPONSES)
 
@@ -97,7 +98,7 @@ async def list_datasets(
     """Datasets, last changed first."""
     name = "datasets"
     after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
-    found = await parts.store.reading(datasets.page(principal, limit + 1, after))
+    found = await parts.store.reading(DATASETS.page(principal, limit + 1, after))
     following = None
     if len(found) > limit:
         last = found[limit - 1]
@@ -118,7 +119,7 @@ async def get_dataset(
 async def list_versions(dataset: Reference, principal: Principal, parts: PartsDependency) -> list[DatasetVersion]:
     """Every version, newest first."""
     found = await find_dataset(parts, principal, dataset)
-    return [described(item) for item in await parts.store.reading(datasets.versions(found.id))]
+    return [described(item) for item in await parts.store.reading(DATASETS.versions(found.id))]
 
 
 @router.get("/{dataset}/preview")

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from gateway import cursors, letters
+from gateway.auditing import audit_page
 from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES, problem_response
@@ -114,16 +115,10 @@ async def list_audit(
     cursor: str | None = None,
 ) -> Response:
     """Who did what to the dead letters, newest first."""
-    name = urlencode({"audit": target or ""})
-    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
-    found = await parts.store.reading(audit.page(parts.database, target, limit + 1, after))
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        token = cursors.encode(parts.keys.cursor_secret, name, last.at, last.id)
-        again = {"target": target} if target else {}
-        following = "/v1/dead-letters/audit?" + urlencode({**again, "limit": limit, "cursor": token})
-    return _json(AuditPage(items=[letters.audited(entry) for entry in found[:limit]], next=following))
+    again = {"target": target} if target else {}
+    return await audit_page(
+        parts, audit.OF_LETTERS, target, f"/v1/dead-letters/audit?{urlencode(again)}", limit, cursor
+    )
 
 
 @router.post("/replay", status_code=202, response_model=Job, responses={200: {"model": ReplayPreview}})

@@ -20,13 +20,9 @@ from schemas.learning import (
 from schemas.values import JsonObject
 
 
-class TrainModel(Contract, name="model.train"):
-    """Learn to predict one column of a dataset from the others, and register the result."""
+class Training(Contract):
+    """What is to be learned, and how."""
 
-    name: ModelName
-    dataset_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-    version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
-    """Of the dataset."""
     target: ColumnName
     task: LearningTask | None = None
     """Follows from the target when left out."""
@@ -48,6 +44,15 @@ class TrainModel(Contract, name="model.train"):
     split: Splitting = Splitting()
     memory_mb: Annotated[int, Field(ge=256, le=1_048_576)] = 4_096
     """What the training process may take."""
+
+
+class TrainModel(Training, name="model.train"):
+    """Learn to predict one column of a dataset from the others, and register the result."""
+
+    name: ModelName
+    dataset_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+    """Of the dataset."""
 
 
 class ModelTrained(Contract, name="model.trained"):

@@ -96,6 +96,21 @@ def test_the_dataset_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> N
     assert "<title>" in (tmp_path / "stdlib.html").read_text()
 
 
+def test_the_model_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
+    by_command, over_http = blocks("docs/guides/models.md", "sh")
+    printed = stack.run("bash", "-euc", f"cd {tmp_path}; {by_command}", within_s=240)
+    assert "iris-species, version 2 " in printed
+    assert "champion: nothing before, " in printed
+    assert "setosa" in printed
+    assert "150 rows: dataset iris-predicted" in printed
+    assert "probability_setosa" in printed
+    script = f"cd {tmp_path}; api={stack.url}; key={stack.key}\n{over_http}"
+    printed = stack.run("bash", "-euc", script, within_s=120)
+    assert '"status":"succeeded"' in printed
+    assert '"verdict":"unsure"' in printed, "two rows are no sample"
+    assert "<title>" in (tmp_path / "card.html").read_text()
+
+
 async def test_a_subscriber_needs_nothing_of_ours(stack: Stack, tmp_path: Path) -> None:
     program = tmp_path / "subscriber.py"
     program.write_text(blocks("docs/guides/subscribe.md", "python")[0])

@@ -297,7 +297,7 @@ def test_volumes_are_declared_and_owned_by_the_image_user(name: str) -> None:
 def test_each_service_has_the_image_that_can_run_it(name: str) -> None:
     build = OURS[name]["build"]
     assert (build["context"], build["dockerfile"]) == (".", "deploy/Dockerfile")
-    heavy = {"inference", "inference_gpu", "ingestion", "profiling"}
+    heavy = {"inference", "inference_gpu", "ingestion", "profiling", "training", "prediction"}
     assert build["target"] == ("worker" if name in heavy else "gateway")
     declared = {rest.split("=")[0] for step, rest in instructions() if step == "ARG"}
     assert set(build["args"]) <= declared
@@ -414,9 +414,10 @@ def test_image_locks_hold_what_each_image_needs() -> None:
         for name in ("build", "gateway", "worker")
     }
     assert core <= locked["gateway"]
-    assert core | extras["ml"] - {"torch"} <= locked["worker"]
+    assert core | extras["data"] | extras["tabular"] | extras["ml"] - {"torch"} <= locked["worker"]
     assert {package(requirement) for requirement in project["build-system"]["requires"]} <= locked["build"]
-    assert not extras["ml"] & locked["gateway"]
+    assert not (extras["ml"] | extras["tabular"]) & locked["gateway"]
+    assert any("libgomp1" in rest for step, rest in inherited("worker") if step == "RUN"), "LightGBM needs it"
     assert not extras["embedded"] & (locked["gateway"] | locked["worker"])
 
 

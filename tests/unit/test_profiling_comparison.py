@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from consumers.profiling.comparison import compare, stability_index
+from consumers.profiling.comparison import compare
+from producers.stability import stability_index
 from schemas.profile import ProfileComparison
 from tests.unit.test_profiling_engine import profiled
 

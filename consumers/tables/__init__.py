@@ -1,0 +1,1 @@
+"""What the pools that write tables share. No pool."""
