@@ -79,6 +79,12 @@ PROBLEM_TYPES = _types(
         "Nobody can say what this letter should hold",
         "Only commands of a known kind have parameters. Replay it as it is, or discard it.",
     ),
+    ProblemType(
+        "cannot-finish-early",
+        409,
+        "The job cannot end early with what it has",
+        "`detail` says why. Wait until it runs, let it end by itself, or cancel it.",
+    ),
     ProblemType("method-not-allowed", 405, "The resource does not do that", "`Allow` lists what it does."),
     ProblemType(
         "payload-too-large", 413, "The body is larger than this gateway takes", "Split the work, or raise the limit."

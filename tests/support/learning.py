@@ -61,10 +61,9 @@ class Prior(Gradient):
     name = "dummy"
     encoding = Encoding.TREES
 
-    def fit(self, state: dict[str, Any], data: Matrix, target: Array) -> Fitted[dict[str, Any]]:
-        return Fitted(
-            {**state, "weights": (np.bincount(target, minlength=state["classes"]) / len(target)).tolist()}, 1.0
-        )
+    def fit(self, state: dict[str, Any], _data: Matrix, target: Array) -> Fitted[dict[str, Any]]:
+        shares = np.bincount(target, minlength=state["classes"]) / len(target)
+        return Fitted({**state, "weights": shares.tolist()}, 1.0)
 
     def predict(self, state: dict[str, Any], data: Matrix) -> Array:
         return np.tile(state["weights"], (len(data.values), 1))
