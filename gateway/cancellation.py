@@ -1,5 +1,5 @@
-"""Ending a job by request. Cancelling is told once, to the ledger, to every subscriber, and to every worker that may be
-running it; to finish early is told to the ledger and to subscribers, and the job's worker looks for it."""
+"""Ending a job by request. Cancelling is told once, to the ledger, to every subscriber, and to every worker that may
+be running it. Finishing early is told to the ledger and to subscribers, and the job's worker looks for it."""
 
 from gateway.problems import ProblemError
 from gateway.view import JobView, Snapshot
