@@ -74,8 +74,8 @@ def _about_balance(signature: Signature, target: Array) -> str:
     if shares[rarest] >= min(_RARE, 1 / (2 * len(shares))):
         return ""
     return (
-        f"Class {signature.classes[rarest]!r} has {100 * shares[rarest]:.1f} % of the rows: accuracy hardly notices it. "
-        "Balanced accuracy and average precision do."
+        f"Class {signature.classes[rarest]!r} has {100 * shares[rarest]:.1f} % of the rows: accuracy hardly notices "
+        "it. Balanced accuracy and average precision do."
     )
 
 
@@ -84,8 +84,8 @@ def _about_time(signature: Signature, split: Splitting) -> str:
     if not times or split.kind != "random":
         return ""
     return (
-        f"Rows were divided at random although {times[0]!r} orders them. If later rows are to be predicted from earlier "
-        f'ones, train with split {{"kind": "time", "column": "{times[0]}"}}: these figures are too good then.'
+        f"Rows were divided at random although {times[0]!r} orders them. If later rows are to be predicted from "
+        f'earlier ones, train with split {{"kind": "time", "column": "{times[0]}"}}: these figures are too good then.'
     )
 
 

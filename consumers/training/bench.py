@@ -57,9 +57,7 @@ class FeatureCache:
         return self._kept[key]
 
     def _make_room(self) -> None:
-        while (
-            self._kept and sum(_bytes(matrix) for pair in self._kept.values() for matrix in pair) > self._most_bytes
-        ):
+        while self._kept and sum(map(_bytes, self._kept.values())) > self._most_bytes:
             self._kept.popitem(last=False)
 
 

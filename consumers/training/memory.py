@@ -1,8 +1,8 @@
 """How much memory a training may take.
 
-RLIMIT_DATA counts what a process has written, or may write, of its own: not code, not files that are mapped. Beyond it
-allocation fails, which NumPy, scikit-learn, LightGBM and torch raise as an error of the trial; a library that ends the
-process instead is met by the next attempt, which leaves the trial out. Linux only: elsewhere nothing is limited.
+RLIMIT_DATA counts what a process has written, or may write, of its own: not code, not files that are mapped. Beyond
+it allocation fails, which NumPy, scikit-learn, LightGBM and torch raise as an error of the trial; a library that ends
+the process instead is met by the last attempt, which leaves that trial out. Linux only: elsewhere nothing is limited.
 """
 
 import resource

@@ -38,6 +38,11 @@ class Trial(BaseModel):
         return float(np.mean([fold.loss for fold in self.folds]))
 
     @property
+    def std(self) -> float:
+        """Over the folds."""
+        return float(np.std([fold.loss for fold in self.folds]))
+
+    @property
     def finished(self) -> bool:
         return self.failure is None and not self.pruned
 
