@@ -22,17 +22,26 @@ class Kept(Generic[C]):
     problem: Problem
     model: Any = None
     """None before the first chunk."""
+    chunks: int = 0
+    """Of those trainers whose estimators do not count them."""
 
     def dump(self) -> bytes:
         problem = {**asdict(self.problem), "task": str(self.problem.task)}
-        return dumped({"config": self.config.model_dump(mode="json"), "problem": problem, "model": self.model})
+        return dumped(
+            {
+                "config": self.config.model_dump(mode="json"),
+                "problem": problem,
+                "model": self.model,
+                "chunks": self.chunks,
+            }
+        )
 
 
 def kept(content: bytes, config: type[C], trusted: Sequence[str | type] = ()) -> Kept[C]:
     """What `Kept.dump` gave. Raises ModelBroken."""
     found = loaded(content, trusted)
     problem = Problem(**{**found["problem"], "task": LearningTask(found["problem"]["task"])})
-    return Kept(config.model_validate(found["config"]), problem, found["model"])
+    return Kept(config.model_validate(found["config"]), problem, found["model"], found["chunks"])
 
 
 def all_classes(probabilities: Array, seen: Array, classes: int) -> Array:
