@@ -1,7 +1,7 @@
 """A training that is killed again and again, against one that is left alone.
 
-A process trains; it is killed with SIGKILL after a random time, and the next one goes on from the last checkpoint,
-until the training ends. Reported is whether the model is the same file, and how many chunks of fitting were done again.
+A process trains; it is killed with SIGKILL after a random time, and the next goes on from the last checkpoint, until
+the training ends. Reported is whether the model is the same file, and how many chunks of fitting were done again.
 Goal: the same bytes over 20 kills, and one chunk for each of them at most.
 
     make bench NAME=resume ARGS="--kills 20"

@@ -1,8 +1,8 @@
 """`auto` against default histogram gradient boosting and against FLAML, with equal budgets and threads.
 
-The tables are those that scikit-learn carries. Ten folds each: everybody learns from nine, as a process of its own, and
-is judged by log loss or RMSE on the tenth, which nobody has seen. FLAML optimises the same figure. A ratio below 1
-says that ours errs less. Goal: never worse than the default beyond noise.
+The tables are those that scikit-learn carries. Ten folds each: everybody learns from nine, as a process of its own,
+and is judged by log loss or RMSE on the tenth, which nobody has seen. FLAML optimises the same figure. A ratio below
+1 says that ours errs less. Goal: never worse than the default beyond noise.
 
     make bench NAME=training ARGS="--budget 30 --folds 10"
 """

@@ -75,15 +75,15 @@ async def test_killed_worker_and_child_leave_the_model_that_they_would_have_made
 ) -> None:
     async with running("ledger", "ingestion", "reaper"), gateway() as client:
         version = await uploaded(client)
-        params = {"trainer": "auto", "max_trials": 6, "budget_s": 600, "split": {"folds": 2}}
+        params = {"trainer": "auto", "max_trials": 4, "budget_s": 600, "split": {"folds": 2}}
         async with PoolProcess(tmp_path / "first", "training") as worker:
             undisturbed = await job(client, await asked(client, version, **params), WAIT)
             assert undisturbed["status"] == "succeeded", undisturbed["error"]
             url = await asked(client, version, **params)
-            await at_trial(client, url, 3)
+            await at_trial(client, url, 2)
             [child] = psutil.Process(worker.pid).children()
             os.kill(child.pid, signal.SIGKILL)  # an attempt that failed: the next goes on
-            await at_trial(client, url, 4)
+            await at_trial(client, url, 3)
             await worker.kill_alone()
         async with PoolProcess(tmp_path / "second", "training"):
             ended = await job(client, url, WAIT)
@@ -93,7 +93,7 @@ async def test_killed_worker_and_child_leave_the_model_that_they_would_have_made
     result, expected = ended["result"], undisturbed["result"]
     assert result["artifacts"]["model"] == expected["artifacts"]["model"], "bit for bit"
     assert result["version"] != expected["version"]
-    assert (result["trials"], result["task"], result["metric"]) == (6, "multiclass", "log-loss")
+    assert (result["trials"], result["task"], result["metric"]) == (4, "multiclass", "log-loss")
     assert result["estimated_by"] == "cross-validation"
     assert result["metrics"]["accuracy"] > 0.9 > result["baseline"]["accuracy"]
     model = TrainedModel.load(stored(deployment, result, "model"))
