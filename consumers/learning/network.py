@@ -57,7 +57,7 @@ def chunk(state: State, values: Array, target: Array) -> Fitted[State]:
         until = min(config.epochs, state.epochs + math.ceil(_STEPS / steps))
         network.train()
         for epoch in range(state.epochs, until):
-            for step, rows in enumerate(torch.randperm(len(values)).split(config.batch)):
+            for step, rows in enumerate(torch.split(torch.randperm(len(values)), config.batch)):
                 _descend(
                     network, optimizer, inputs[rows], wanted[rows], (epoch + step / steps) / config.epochs, state
                 )

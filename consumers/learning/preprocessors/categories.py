@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 from pydantic import Field
+from sklearn.model_selection import KFold
 from sklearn.preprocessing import TargetEncoder
 
 from consumers.learning.frame import Array
@@ -78,7 +79,8 @@ class TargetMeans(Vocabulary):
         of_others, of_all = [], []
         for wanted in self._targets(target):
             # A share is the mean of a target of 0 and 1: so a fold without a class is no special case.
-            encoder = TargetEncoder(target_type="continuous", cv=min(5, len(values)), random_state=self.seed)
+            folds = KFold(min(5, len(values)), shuffle=True, random_state=self.seed)
+            encoder = TargetEncoder(target_type="continuous", cv=folds)
             of_others.append(encoder.fit_transform(numbers, wanted))
             of_all.append(encoder.transform(every))
         self.means_ = np.hstack(of_all)

@@ -15,8 +15,8 @@ from consumers.learning.plugins import Config, Encoding, Fitted, Matrix, Problem
 
 _CHUNK = 25
 """Trees."""
-_LARGEST = float(np.finfo(np.float32).max)
-"""Forests compute in float32."""
+_LARGEST = 1e30
+"""Forests compute in float32, and sum up the rows of a feature: 1e38 is where that ends."""
 
 
 class ForestConfig(Config):

@@ -14,7 +14,7 @@ from consumers.learning.plugins import Config, Encoding, Fitted, Matrix, Problem
 from schemas.learning import LearningTask
 
 _CHUNK = 25
-"""Iterations. Other chunks give another model: each begins with the predictions of those before as they were stored."""
+"""Iterations. Other chunks give another model: each begins with the predictions of those before, as stored."""
 _FEW_ROWS = 1_000
 _RESERVED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False}
 

@@ -70,11 +70,8 @@ def _answers(state: State, values: Array) -> Array:
     squares = (values**2).sum(axis=1)[:, np.newaxis] + model["squares"] - 2 * values @ model["inputs"].T
     nearest = np.argpartition(squares, count - 1, axis=1)[:, :count]
     distances = np.sqrt(np.maximum(np.take_along_axis(squares, nearest, axis=1), 0))
-    if state.config.weights == "uniform":
-        weights = np.ones_like(distances)
-    else:
-        # The same row seen in training decides alone; rounding leaves it at 1e-7 or so.
-        weights = 1 / np.maximum(distances, 1e-6)
+    # A row that training had decides alone, at a distance that rounding leaves at 1e-7 or so.
+    weights = np.maximum(distances, 1e-6) ** (-1 if state.config.weights == "distance" else 0)
     weights /= weights.sum(axis=1, keepdims=True)
     found: Array = np.einsum("rn,rnc->rc", weights, model["answers"][nearest])
     return found
