@@ -95,7 +95,7 @@ async def _listen(answers: asyncio.StreamReader, task: LongTask[Any]) -> dict[st
     async for line in answers:
         said = from_json(line)
         if progress := said.get("progress"):
-            await task.progress(**progress)
+            await task.progress(progress["fraction"], progress["message"], progress["eta_s"])
         elif path := said.get("checkpoint"):
             with suppress(FileNotFoundError):  # of a child that has ended since: its last one came too late
                 await task.checkpoint(await asyncio.to_thread(_taken, Path(path)))

@@ -31,13 +31,13 @@ R = TypeVar("R", bound=Contract)
 class Report(Protocol):
     """How far a job is, from 0 to 1, and how many seconds are left, where that is known."""
 
-    def __call__(self, fraction: float, message: str, eta_s: float | None = None) -> Awaitable[None]: ...
+    def __call__(self, fraction: float, message: str, eta_s: float | None = None, /) -> Awaitable[None]: ...
 
 
 class ChildReport(Protocol):
     """The same, in a child process."""
 
-    def __call__(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
+    def __call__(self, fraction: float, message: str, eta_s: float | None = None, /) -> None: ...
 
 
 @dataclass(frozen=True)

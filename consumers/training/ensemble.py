@@ -43,4 +43,6 @@ def select(
 
 def combined(predictions: Mapping[int, Array], weights: Mapping[int, float]) -> Array:
     """Their weighted mean."""
-    return np.sum([weight * predictions[number].astype(np.float64) for number, weight in weights.items()], axis=0)
+    parts = [weight * predictions[number].astype(np.float64) for number, weight in weights.items()]
+    total: Array = np.sum(parts, axis=0)
+    return total

@@ -25,8 +25,8 @@ class Logbook:
         careful: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A checkpoint is kept every `every_s` seconds, and when `careful` after everything that could be the last
-        thing that this process did. `tell` takes a fraction, a message, and the seconds that are left if known."""
+        """A checkpoint is kept every `every_s` seconds, for 0 after every chunk, and when `careful` before everything
+        that could be the last thing that this process does. `tell` takes a fraction, a message, and the seconds that are left if known."""
         self.state, self._trainers = state, trainers
         self._keep, self._tell, self._finishing, self._now = keep, tell, finishing, now
         self._budget_s, self._every_s, self._careful = budget_s, every_s, careful
@@ -66,7 +66,8 @@ class Logbook:
         began = self._now()
         self.state.elapsed_s = self.elapsed_s
         self._keep(self.state.dump(self._dumped))
-        self._due = self._now() + max(self._every_s, (self._now() - began) / _SHARE)
+        seldom = (self._now() - began) / _SHARE if self._every_s else 0.0
+        self._due = self._now() + max(self._every_s, seldom)
 
     def _dumped(self, fit: Fit) -> bytes:
         if fit.state is None and fit.dump is not None:  # resumed, and not gone on yet

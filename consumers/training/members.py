@@ -1,17 +1,20 @@
 """The models behind the answer: the chosen trials, fitted on all the rows that they may see."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from consumers.learning.frame import Array
+from consumers.learning.features import Features
+from consumers.learning.frame import Array, Frame
 from consumers.learning.model import Member, TrainedModel
 from consumers.learning.plugins import Encoding, Matrix
-from consumers.training.bench import Bench, FitFeatures
+from consumers.training.bench import Bench
 from consumers.training.fitting import fit_for
 from consumers.training.logbook import Logbook
 from consumers.training.splits import Rows
 from consumers.training.state import Fit
 from schemas.learning import Signature
+
+FitFeatures = Callable[[Frame, Array, Encoding], tuple[Features, Matrix]]
 
 
 class Members:

@@ -104,7 +104,10 @@ def _frozen(trial: Trial) -> optuna.trial.FrozenTrial:
     distributions: dict[str, BaseDistribution] = {
         key: json_to_distribution(each) for key, each in trial.distributions.items()
     }
-    told = {"params": trial.params, "distributions": distributions}
-    if trial.failure is not None:
-        return optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, **told)
-    return optuna.trial.create_trial(value=trial.loss, **told)
+    failed = trial.failure is not None
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE,
+        value=None if failed else trial.loss,
+        params=trial.params,
+        distributions=distributions,
+    )

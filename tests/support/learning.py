@@ -127,4 +127,5 @@ def _with_ones(data: Matrix) -> Array:
 
 def _softmax(x: Array) -> Array:
     e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    shares: Array = e / e.sum(axis=1, keepdims=True)
+    return shares

@@ -62,6 +62,7 @@ def test_a_state_is_read_as_it_was_written() -> None:
     assert again.running is not None
     assert again.running.fit is not None
     assert again.running.fit.dump == b"linear after 3"
+    assert again.running.fit.predicted is not None
     assert np.array_equal(again.running.fit.predicted, running.fit.predicted)
     assert again.dump(lambda fit: fit.dump or b"") == content
 

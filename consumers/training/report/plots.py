@@ -45,7 +45,7 @@ def scatter(found: Residuals) -> Html:
         (low, high or 1.0) if low < high else (low - 1, low + 1), (low, high) if low < high else (low - 1, low + 1)
     )
     ends = axes.path([(axes.x[0], axes.x[0]), (axes.x[1], axes.x[1])])
-    dots = [el("circle", cx=f"{axes.at_x(x):.1f}", cy=f"{axes.at_y(y):.1f}", r=2.5) for x, y in found.points]
+    dots = [el("circle", cx=f"{axes.at_x(x):.1f}", cy=f"{axes.at_y(y):.1f}", r="2.5") for x, y in found.points]
     parts = [axes.frame("Predicted", "Actual"), el("path", d=ends, class_="diagonal"), el("g", *dots, class_="dots")]
     return _drawing(parts, f"Predicted against actual values of {count(len(found.points))} rows")
 
@@ -71,7 +71,7 @@ def histogram(bins: Sequence[Bin], across: str) -> Html:
 def confusion(found: Confusion) -> Html:
     """Rows are what is, columns what was said; the darker, the larger the share of the row."""
     heads = [el("th", el("div", el("bdi", each)), scope="col", class_="slanted") for each in found.classes]
-    rows = []
+    rows: list[Html] = []
     for label, counts in zip(found.classes, found.counts, strict=True):
         total = sum(counts) or 1
         cells = [_cell(each / total, each, right=at == len(rows)) for at, each in enumerate(counts)]
@@ -139,8 +139,8 @@ class _Axes:
             x = self.at_x(value)
             parts.append(el("text", _short(value), x=f"{x:.1f}", y=_HIGH - _BOTTOM + 18, class_="axis middle"))
         parts.append(el("path", d=f"M{_LEFT} {_HIGH - _BOTTOM}H{_WIDE - _RIGHT}", class_="base"))
-        middle = (_TOP + _HIGH - _BOTTOM) / 2
-        parts.append(el("text", across, x=(_LEFT + _WIDE - _RIGHT) / 2, y=_HIGH - 6, class_="axis name middle"))
+        middle = (_TOP + _HIGH - _BOTTOM) // 2
+        parts.append(el("text", across, x=(_LEFT + _WIDE - _RIGHT) // 2, y=_HIGH - 6, class_="axis name middle"))
         turned = f"rotate(-90 12 {middle})"
         parts.append(el("text", up, x=12, y=middle, transform=turned, class_="axis name middle"))
         return join(parts)
@@ -156,7 +156,7 @@ def _unit_plot(
     for at, (_, points) in enumerate(lines):
         parts.append(el("path", d=axes.path(points), class_=f"line k{at % _COLOURS}"))
         if dots:
-            marks = [el("circle", cx=f"{axes.at_x(x):.1f}", cy=f"{axes.at_y(y):.1f}", r=3.5) for x, y in points]
+            marks = [el("circle", cx=f"{axes.at_x(x):.1f}", cy=f"{axes.at_y(y):.1f}", r="3.5") for x, y in points]
             parts.append(el("g", *marks, class_=f"dots k{at % _COLOURS}"))
     return _drawing(parts, f"{up} against {across.lower()}")
 

@@ -86,10 +86,9 @@ def importances(card: ModelCard) -> Html:
         )
         for each in card.importances
     ]
-    tables = _folded(
-        rows, ("Column", "Loss of quality", "in the metric"), "ranking weights", "Importance of the columns"
-    )
-    note = f"How much the metric ({_title(card.metric)}) worsens when a column is shuffled, on rows the model was not fitted on."
+    heads = ("Column", "Loss of quality", "in the metric")
+    tables = _folded(rows, heads, "ranking weights", "Importance of the columns")
+    note = f"How much {_title(card.metric)} worsens when a column is shuffled, on rows the model was not fitted on."
     return section("importances", "What it looks at", *tables, note=note)
 
 
