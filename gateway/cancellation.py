@@ -1,8 +1,12 @@
-"""Cancelling a job: told once, to the ledger, to every subscriber, and to every worker that may be running it."""
+"""Ending a job by request. Cancelling is told once, to the ledger, to every subscriber, and to every worker that may
+be running it. Finishing early is told to the ledger and to subscribers, and the job's worker looks for it."""
 
+from gateway.problems import ProblemError
 from gateway.view import JobView, Snapshot
 from producers.jobs import cancelled, command_known_as
 from producers.outbox import Outbox
+from schemas.kinds import kind_named
+from schemas.lifecycle import JobFinishAsked, JobState
 from storage.feed import FeedReader
 
 _SHOWN_WITHIN_S = 1.0
@@ -22,3 +26,17 @@ class Cancellation:
         async with self._feed.listening(found.job_id) as changed:
             await self._outbox.tell(command.event(event, source=self._source), event)
             return await self._view.wait(found.job_id, changed, _SHOWN_WITHIN_S) or found
+
+    async def finish(self, found: Snapshot) -> None:
+        """Ask a running job to end with the best that it has; one that has ended is left alone. Raises ProblemError,
+        PublishFailed."""
+        if found.terminal:
+            return
+        kind = found.fields["kind"]
+        if not kind_named(kind).finishes_early:
+            raise ProblemError("cannot-finish-early", f"a {kind} job has nothing to show before it ends")
+        if found.fields["status"] != JobState.RUNNING:
+            raise ProblemError("cannot-finish-early", "the job is not running, so that nothing was found yet")
+        event = JobFinishAsked()
+        command = command_known_as(found.job_id, found.fields)
+        await self._outbox.tell(command.event(event, source=self._source), event)

@@ -25,6 +25,8 @@ class JobKind(Generic[P, R]):
     result: type[R]
     max_attempts: int = 5
     """How often a failing job is tried before it becomes a dead letter."""
+    finishes_early: bool = False
+    """Whether a running job can be asked to end with what it has found so far."""
 
     @property
     def name(self) -> str:

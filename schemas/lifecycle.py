@@ -106,6 +106,14 @@ class JobProgressed(LifecycleEvent, name="job.progressed"):
     eta_s: float | None = None
 
 
+class JobFinishAsked(LifecycleEvent, name="job.finish-asked"):
+    """Somebody who may wants the running job to end early, with the best that it has found. Told by the gateway;
+    whoever runs the job looks for it when it renews its lease."""
+
+    fact: ClassVar[str] = "finish-asked"
+    state: ClassVar[JobState] = JobState.RUNNING
+
+
 class JobRetryScheduled(LifecycleEvent, name="job.retry-scheduled"):
     """An attempt failed; the envelope's attempt is the next one, which waits in a delay tier."""
 
@@ -166,6 +174,7 @@ class JobDied(Outcome, name="job.died"):
 LIFECYCLE_EVENTS: tuple[type[LifecycleEvent], ...] = (
     JobStarted,
     JobProgressed,
+    JobFinishAsked,
     JobRetryScheduled,
     JobSucceeded,
     JobFailed,

@@ -91,6 +91,12 @@ PROBLEM_TYPES = _types(
         "The version is in the archive",
         "Take it out with `POST /v1/models/{name}/versions/{version}/unarchive`, or choose another.",
     ),
+    ProblemType(
+        "cannot-finish-early",
+        409,
+        "The job cannot end early with what it has",
+        "`detail` says why. Wait until it runs, let it end by itself, or cancel it.",
+    ),
     ProblemType("method-not-allowed", 405, "The resource does not do that", "`Allow` lists what it does."),
     ProblemType(
         "payload-too-large", 413, "The body is larger than this gateway takes", "Split the work, or raise the limit."

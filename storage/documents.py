@@ -41,6 +41,8 @@ class JobDocument(Document):
     worker: str | None = None
     """Who announced that it runs the job."""
     progress: dict[str, Any] | None = None
+    finish_asked: int | None = None
+    """The generation that was asked to end early with what it has found."""
     dataschema: str | None = None
     """Contract of `params`. Absent while the outcome was folded before the command."""
     params: dict[str, Any] | None = None

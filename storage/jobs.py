@@ -91,6 +91,23 @@ class JobProjection:
             raise StoreUnavailable(str(error)) from error
         return (JobState(str(found["status"])), cast("int", found["generation"])) if found else None
 
+    async def ask_to_finish(self, job_id: str, generation: int) -> None:
+        """Beside the fold, since no order stands between this and how far the job is. Raises StoreUnavailable."""
+        try:
+            await self._jobs.update_one(
+                {"_id": job_id, "generation": generation}, {"$set": {"finish_asked": generation}}
+            )
+        except PyMongoError as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def finish_asked(self, job_id: str, generation: int) -> bool:
+        """Raises StoreUnavailable."""
+        try:
+            found = await self._jobs.find_one({"_id": job_id}, {"finish_asked": 1})
+        except PyMongoError as error:
+            raise StoreUnavailable(str(error)) from error
+        return found is not None and found.get("finish_asked") == generation
+
     async def overdue(self, before: datetime, limit: int) -> list[tuple[str, dict[str, Any] | None]]:
         """Jobs whose deadline was before `before` and that nobody has looked at since: the id, and the document of
         those that still wait. Raises StoreUnavailable."""

@@ -24,8 +24,13 @@ def batches(path: Path, names: Sequence[str], types: Sequence[ColumnType]) -> It
         at = [schema.get_field_index(name) for name in names]
         # By place: a name with a dot in it would be taken for a path into a nested column.
         for batch in file.iter_batches(_BATCH_ROWS, columns=[schema.field(each).name for each in at]):
-            by_name = {name: batch.column(number) for number, name in enumerate(batch.schema.names)}
-            yield [_array(by_name[name], kind) for name, kind in zip(names, types, strict=True)]
+            yield arrays(batch, names, types)
+
+
+def arrays(batch: pa.RecordBatch, names: Sequence[str], types: Sequence[ColumnType]) -> list[Array]:
+    """These columns of a batch, in the given order."""
+    by_name = {name: batch.column(number) for number, name in enumerate(batch.schema.names)}
+    return [_array(by_name[name], kind) for name, kind in zip(names, types, strict=True)]
 
 
 def whole(path: Path, names: Sequence[str], types: Sequence[ColumnType]) -> list[Array]:

@@ -28,6 +28,7 @@ from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
 from messaging.message import claim_in
 from schemas.envelope import Envelope, message_type
+from schemas.lifecycle import JobFinishAsked
 from storage.cancellation import end
 from storage.feed import FeedWriter, open_feed_writer
 from storage.jobs import JobPatch, JobProjection
@@ -116,6 +117,9 @@ class Ledger:
             await self._bury(delivery, error)
             self._settle([delivery])
             return
+        if patch is None:
+            self._settle([delivery])
+            return
         self._note_pace(patch, envelope.time)
         pending = self._pending(patch)
         pending.deliveries.append(delivery)
@@ -128,7 +132,8 @@ class Ledger:
         elif patch.fields["status"].terminal:
             self._pace.ended(patch.job_id, patch.fields["kind"], told_at)
 
-    async def _read(self, envelope: Envelope, delivery: Delivery) -> tuple[JobPatch, CatalogEntry | None]:
+    async def _read(self, envelope: Envelope, delivery: Delivery) -> tuple[JobPatch | None, CatalogEntry | None]:
+        """The patch is None for what changes nothing that is folded."""
         claim = claim_in(delivery.headers)
         event_type = EVENT_OF_TYPE.get(envelope.type)
         if event_type is None:
@@ -136,6 +141,9 @@ class Ledger:
                 raise Undecodable(f"{envelope.type} is neither an event that we know nor a command of its kind")
             return command_patch(envelope, delivery.body, claim), None
         event = await read_body(event_type, envelope, delivery.headers, delivery.body, self._services.outbox.blobs)
+        if isinstance(event, JobFinishAsked):
+            await self._projection.ask_to_finish(envelope.job_id, envelope.generation)
+            return None, None
         return event_patch(envelope, event, claim), catalog_entry(envelope, event)
 
     def _pending(self, patch: JobPatch) -> _Pending:

@@ -2,7 +2,8 @@
 
 It is told the job on standard input and answers with JSON lines on the descriptor in its first argument; what a
 handler prints goes to the worker's log. Standard input stays open for as long as the worker lives: when it ends, so
-does this process with everything it started, because nobody would hear of a result.
+does this process with everything it started, because nobody would hear of a result. A line on it asks the handler to
+finish early.
 
 SIGTERM raises `Stopped` in the handler, which may still make a checkpoint.
 """
@@ -21,7 +22,7 @@ from typing import IO, Any, NoReturn
 from pydantic_core import from_json, to_json
 
 from consumers.runtime.fingerprint import describe
-from consumers.runtime.handler import ChildTask, Handler
+from consumers.runtime.handler import ChildReport, ChildTask, Handler
 from consumers.runtime.verdicts import HaltConsumer, Reject, RetryLater
 from schemas.envelope import Envelope
 from schemas.kinds import kind_named
@@ -35,13 +36,14 @@ class Stopped(BaseException):
 def main() -> None:
     answers = os.fdopen(int(sys.argv[1]), "wb", buffering=0)
     told = from_json(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_worker, daemon=True).start()
+    finishing = threading.Event()
+    threading.Thread(target=_listen, args=[finishing], daemon=True).start()
     signal.signal(signal.SIGTERM, _raise_stopped)
     logs.configure(f"child of {os.getppid()}", told["log_level"])
-    _say(answers, _attempt(told, answers))
+    _say(answers, _attempt(told, answers, finishing))
 
 
-def _attempt(told: dict[str, Any], answers: IO[bytes]) -> dict[str, Any]:
+def _attempt(told: dict[str, Any], answers: IO[bytes], finishing: threading.Event) -> dict[str, Any]:
     """What became of it, as the last line of the answers."""
     try:
         envelope = Envelope.model_validate(told["envelope"])
@@ -54,6 +56,7 @@ def _attempt(told: dict[str, Any], answers: IO[bytes]) -> dict[str, Any]:
                 progress=_progress(answers),
                 checkpoint=_checkpoint(answers, Path(scratch)),
                 resumed_from=Path(told["checkpoint"]).read_bytes() if told["checkpoint"] else None,
+                finishing=finishing.is_set,
             )
             return {"result": handler.run(task).model_dump(mode="json")}
     except Reject as verdict:
@@ -73,8 +76,11 @@ def _handler(module_name: str) -> Handler:
     return next(value for value in vars(module).values() if isinstance(value, Handler))
 
 
-def _progress(answers: IO[bytes]) -> Callable[[float, str], None]:
-    return lambda fraction, message: _say(answers, {"progress": {"fraction": fraction, "message": message}})
+def _progress(answers: IO[bytes]) -> ChildReport:
+    def report(fraction: float, message: str, eta_s: float | None = None) -> None:
+        _say(answers, {"progress": {"fraction": fraction, "message": message, "eta_s": eta_s}})
+
+    return report
 
 
 def _checkpoint(answers: IO[bytes], scratch: Path) -> Callable[[bytes], None]:
@@ -95,9 +101,9 @@ def _say(answers: IO[bytes], what: dict[str, Any]) -> None:
     answers.write(to_json(what) + b"\n")
 
 
-def _end_with_worker() -> NoReturn:
-    while sys.stdin.buffer.read(1024):
-        pass
+def _listen(finishing: threading.Event) -> NoReturn:
+    while sys.stdin.buffer.readline():
+        finishing.set()
     os.killpg(0, signal.SIGKILL)
     raise AssertionError("unreachable")
 

@@ -37,8 +37,12 @@ async def run_in_child(handler: Handler, task: LongTask[Any]) -> dict[str, Any]:
     When cancelled, stops the child and everything it started, and keeps the checkpoint that it made meanwhile."""
     with _resumed_from(task.resumed_from) as checkpoint:
         async with _child() as (process, answers):
-            _send(process, _told(handler, task, checkpoint))
-            last = await _until_stopped(process, _listen(answers, task))
+            _send(process, to_json(_told(handler, task, checkpoint)))
+            asking = asyncio.create_task(_ask_to_finish(process, task))
+            try:
+                last = await _until_stopped(process, _listen(answers, task))
+            finally:
+                asking.cancel()
             code = await process.wait()
     return _outcome(last, code)
 
@@ -91,7 +95,7 @@ async def _listen(answers: asyncio.StreamReader, task: LongTask[Any]) -> dict[st
     async for line in answers:
         said = from_json(line)
         if progress := said.get("progress"):
-            await task.progress(progress["fraction"], progress["message"])
+            await task.progress(progress["fraction"], progress["message"], progress["eta_s"])
         elif path := said.get("checkpoint"):
             with suppress(FileNotFoundError):  # of a child that has ended since: its last one came too late
                 await task.checkpoint(await asyncio.to_thread(_taken, Path(path)))
@@ -151,10 +155,15 @@ def _told(handler: Handler, task: LongTask[Any], checkpoint: str | None) -> dict
     }
 
 
-def _send(process: asyncio.subprocess.Process, told: dict[str, Any]) -> None:
+async def _ask_to_finish(process: asyncio.subprocess.Process, task: LongTask[Any]) -> None:
+    await task.finish.wait()
+    _send(process, b"finish")
+
+
+def _send(process: asyncio.subprocess.Process, line: bytes) -> None:
     if process.stdin is not None:
         with suppress(RuntimeError, OSError):  # it is dead already, which its exit status tells
-            process.stdin.write(to_json(told) + b"\n")
+            process.stdin.write(line + b"\n")
 
 
 def _signal(process: asyncio.subprocess.Process, signum: signal.Signals) -> None:

@@ -14,10 +14,11 @@ Three ways to run, chosen by the decorator and by what it decorates:
 `handles_long`, a function   long: under a lease, in a child process of its own, which can be killed.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from schemas.contract import Contract
 from schemas.envelope import Envelope
@@ -27,13 +28,25 @@ P = TypeVar("P", bound=Contract)
 R = TypeVar("R", bound=Contract)
 
 
+class Report(Protocol):
+    """How far a job is, from 0 to 1, and how many seconds are left, where that is known."""
+
+    def __call__(self, fraction: float, message: str, eta_s: float | None = None, /) -> Awaitable[None]: ...
+
+
+class ChildReport(Protocol):
+    """The same, in a child process."""
+
+    def __call__(self, fraction: float, message: str, eta_s: float | None = None, /) -> None: ...
+
+
 @dataclass(frozen=True)
 class Task(Generic[P]):
     """One attempt at one job, as its handler sees it."""
 
     params: P
     envelope: Envelope
-    progress: Callable[[float, str], Awaitable[None]]
+    progress: Report
     """Report how far the job is: `await task.progress(0.5, "2 of 4 files")`. Lossy; never waits for the broker."""
 
 
@@ -43,6 +56,8 @@ class LongTask(Task[P]):
     """Keep this for whoever continues the job; returns when it is kept."""
     resumed_from: bytes | None
     """The last checkpoint of an earlier attempt, or of this one under an earlier lease."""
+    finish: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the job is to end early; only for kinds that can."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +66,12 @@ class ChildTask(Generic[P]):
 
     params: P
     envelope: Envelope
-    progress: Callable[[float, str], None]
+    progress: ChildReport
     checkpoint: Callable[[bytes], None]
     """Hand over what whoever continues the job needs. Kept from shortly after; the last one stands."""
     resumed_from: bytes | None
+    finishing: Callable[[], bool] = lambda: False
+    """Whether the job is to end early, with what it has found."""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class LongRun:
         self._command = Command(envelope, command.headers, command.body, command.queue)
         self._handling: asyncio.Task[JobSucceeded] | None = None
         self._why: Stop | None = None
+        self._finish = asyncio.Event()
 
     def stop(self, why: Stop) -> None:
         if self._why is None:
@@ -116,9 +117,9 @@ class LongRun:
             every_s=_REPORT_EVERY_S,
         )
         progress.tell(JobStarted(started_at=started_at, worker=station.worker))
-        task = LongTask(
-            params, self._command.envelope, progress.report, self._keep_checkpoint, await self._last_checkpoint()
-        )
+        last = await self._last_checkpoint()
+        envelope = self._command.envelope
+        task = LongTask(params, envelope, progress.report, self._keep_checkpoint, last, self._finish)
         try:
             failpoints.reach("worker.before-handle")
             if handler.in_child:
@@ -148,9 +149,21 @@ class LongRun:
     async def _keep_lease(self) -> None:
         """Renew three times per term. While the store is away nobody else can take the lease either."""
         while True:
+            await self._look_whether_to_finish()
             await asyncio.sleep(self._lease_s / 3)
             try:
                 if not await self._leases.renew(self._lease):
                     self.stop(Stop.LOST)
             except StoreUnavailable as error:
                 log.warning("lease_not_renewed", error=str(error))
+
+    async def _look_whether_to_finish(self) -> None:
+        if not self._station.handler.kind.finishes_early or self._finish.is_set():
+            return
+        envelope = self._command.envelope
+        try:
+            if await self._station.projection.finish_asked(envelope.job_id, envelope.generation):
+                log.info("finishing")
+                self._finish.set()
+        except StoreUnavailable as error:  # asked again with the next renewal
+            log.warning("finish_unknown", error=str(error))

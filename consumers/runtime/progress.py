@@ -32,12 +32,12 @@ class Progress:
         started = JobStarted(started_at=started_at, worker=self._worker)
         self._timer = asyncio.get_running_loop().call_later(ANNOUNCE_AFTER_S, self.tell, started)
 
-    async def report(self, fraction: float, message: str) -> None:
+    async def report(self, fraction: float, message: str, eta_s: float | None = None) -> None:
         now = time.monotonic()
         if now >= self._next_at:
             self._next_at = now + self._every_s
             self._sequence += 1
-            self.tell(JobProgressed(fraction=fraction, message=message))
+            self.tell(JobProgressed(fraction=fraction, message=message, eta_s=eta_s))
 
     async def close(self) -> None:
         if self._timer is not None:

@@ -22,6 +22,7 @@ from messaging.dead_letter import Reason
 from producers.outbox import Parcel
 from schemas.envelope import Envelope
 from schemas.lifecycle import JobSucceeded
+from storage.jobs import JobProjection
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ class Station:
     ) -> None:
         self.handler, self.resources, self.services = handler, resources, services
         self.cancellations, self.ceiling = cancellations, Ceiling(most_dead_letters)
+        self.projection = JobProjection(services.database)
         self.kind, self.queue = handler.kind.name, names.work_queue(handler.kind.name)
         self.outbox, self.worker = services.outbox, services.worker
         self._rng = random.Random()  # noqa: S311  # jitter

@@ -151,6 +151,22 @@ async def cancel(
     )
 
 
+@router.post("/jobs/{job_id}/finish", response_model=Job)
+async def finish(job_id: str, _principal: Principal, parts: PartsDependency) -> Response:
+    """Ask a running job to end early and keep the best that it has found: it ends as `succeeded`, soon after. Its
+    worker looks for it every ten seconds. Idempotent; a job that had ended before stays as it was. Kinds that have
+    nothing to show before they end answer 409, as does a job that is not running."""
+    found = await _find(parts, job_id)
+    await parts.cancellation.finish(found)
+    job = await parts.view.resource(found)
+    return Response(
+        job.model_dump_json(),
+        status_code=200 if found.terminal else 202,
+        media_type="application/json",
+        headers={"ETag": found.etag, "Location": f"/v1/jobs/{job_id}"},
+    )
+
+
 async def _events(parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:
     async for snapshot in parts.view.follow(job_id, after, KEEP_ALIVE_S):
         if snapshot is None:

@@ -81,4 +81,4 @@ class ModelTrained(Contract, name="model.trained"):
     warnings: list[str]
 
 
-MODEL_TRAIN = JobKind(TrainModel, ModelTrained, max_attempts=3)
+MODEL_TRAIN = JobKind(TrainModel, ModelTrained, max_attempts=3, finishes_early=True)

@@ -78,7 +78,7 @@ async def run(inference: Inference, inputs: list[str], model: str = DEFAULT_MODE
     return result
 
 
-async def _no_progress(_share: float, _what: str) -> None: ...
+async def _no_progress(_fraction: float, _message: str, _eta_s: float | None = None) -> None: ...
 
 
 def directly(path: Path, texts: list[str], max_tokens: int = 256, *, unit: bool = True) -> NDArray[np.float32]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from consumers.profiling.report import figures, html, render, render_comparison
+from consumers.profiling.report import render, render_comparison
 from consumers.profiling.report.comparison import band
+from consumers.report import figures, html
 from schemas.datasets import ColumnType
 from schemas.profile import (
     Alert,

@@ -3,9 +3,10 @@
 from consumers.profiling.report import details, overview, relations
 from consumers.profiling.report.columns import table
 from consumers.profiling.report.comparison import render_comparison
-from consumers.profiling.report.figures import count
-from consumers.profiling.report.frame import navigation, page
-from consumers.profiling.report.html import el, join
+from consumers.profiling.report.scripts import scripts
+from consumers.report.figures import count
+from consumers.report.frame import navigation, page
+from consumers.report.html import el, join
 from schemas.profile import DatasetProfile
 
 __all__ = ["render", "render_comparison"]
@@ -24,4 +25,5 @@ def render(profile: DatasetProfile) -> str:
     present = [each for each in sections if each[-1]]
     links = navigation([(anchor, name, figure) for anchor, name, figure, _ in present])
     main = el("main", *(content for *_, content in present), id="main")
-    return page(f"{profile.name} - profile", join([overview.header(profile), links, main]), details.data(profile))
+    body = join([overview.header(profile), links, main])
+    return page(f"{profile.name} - profile", body, details.data(profile), scripts=scripts())

@@ -4,9 +4,10 @@ from collections import Counter
 from math import isfinite
 from typing import Literal
 
-from consumers.profiling.report.figures import count, number, share, shown
-from consumers.profiling.report.frame import key_figures, navigation, page, section
-from consumers.profiling.report.html import Html, breakable, el, join
+from consumers.profiling.report.scripts import scripts
+from consumers.report.figures import count, number, share, shown
+from consumers.report.frame import key_figures, navigation, page, section
+from consumers.report.html import Html, breakable, el, join
 from schemas.profile import ColumnDrift, ProfileComparison
 
 Band = Literal["alike", "shifting", "shifted"]
@@ -32,7 +33,7 @@ def render_comparison(found: ProfileComparison) -> str:
     changed = len(found.added) + len(found.removed)
     links = [("drift", "Drift", count(len(found.drift))), ("changes", "Added and removed", count(changed))]
     body = join([_header(found), navigation(links), el("main", _drift(found), _changes(found), id="main")])
-    return page(f"{title} - comparison", body, {})
+    return page(f"{title} - comparison", body, {}, scripts=scripts())
 
 
 def _header(found: ProfileComparison) -> Html:

@@ -1,17 +1,6 @@
 // What a printed report opens: every column of a small dataset, and of a large one those with alerts.
 const PRINTED = 30;
 
-function themes() {
-  const button = $("theme"), names = ["auto", "light", "dark"], root = document.documentElement;
-  function set(theme) {
-    if (theme === "auto") delete root.dataset.theme; else root.dataset.theme = theme;
-    button.textContent = `Theme: ${theme}`;
-    try { localStorage.setItem("millrace-theme", theme); } catch { /* not remembered, then */ }
-  }
-  button.textContent = `Theme: ${root.dataset.theme ?? "auto"}`;
-  button.addEventListener("click", () => set(names[(names.indexOf(root.dataset.theme ?? "auto") + 1) % 3]));
-}
-
 function alertFilter() {
   const host = $("alert-tools"), items = [...document.querySelectorAll("#alerts .alerts > li")], more = $("more-alerts");
   if (!host || items.length < 2) return;
@@ -76,7 +65,6 @@ function follow() {
   if (column && table) table.reveal(Number(column[1]));
 }
 
-themes();
 alertFilter();
 driftTable();
 follow();

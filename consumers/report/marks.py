@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from consumers.profiling.report.figures import of
-from consumers.profiling.report.html import Html, el
+from consumers.report.figures import of
+from consumers.report.html import Html, el
 from schemas.profile import Bin, ColumnProfile
 
 HEIGHT = 24

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -9,23 +10,26 @@ from string import Template
 
 from pydantic import JsonValue
 
-from consumers.profiling.report.figures import shown
-from consumers.profiling.report.html import Html, el, join
+from consumers.report.figures import shown
+from consumers.report.html import Html, el, join
 
-_SCRIPTS = ("dom.js", "figures.js", "charts.js", "related.js", "detail.js", "columns.js", "heatmap.js", "page.js")
+_SCRIPTS = ("dom.js", "figures.js", "theme.js")
+_PACKAGE = "consumers.report"
 # In a script element only these can end it or start a comment; U+2028 and U+2029 end lines in old parsers.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
-def page(title: str, body: Html, data: JsonValue) -> str:
-    return Template(_static("page.html")).substitute(
-        policy=_policy(),
+def page(title: str, body: Html, data: JsonValue, *, scripts: Sequence[str] = (), styles: Sequence[str] = ()) -> str:
+    """`scripts` and `styles` are what the page has beside those of every page, as text."""
+    script, style = _script(tuple(scripts)), "\n".join([static(_PACKAGE, "report.css"), *styles])
+    return Template(static(_PACKAGE, "page.html")).substitute(
+        policy=_policy(script, style),
         title=join([shown(title)]),
-        style=_static("report.css"),
-        early=_static("early.js"),
+        style=style,
+        early=static(_PACKAGE, "early.js"),
         body=body,
         data=json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(_UNSAFE),
-        script=_script(),
+        script=script,
     )
 
 
@@ -50,21 +54,22 @@ def key_figures(entries: list[tuple[str, str, str]]) -> Html:
 
 
 @cache
-def _static(name: str) -> str:
-    return files(__package__).joinpath("static", name).read_text("utf-8")
+def static(package: str, name: str) -> str:
+    """A file in the folder `static` of a package."""
+    return files(package).joinpath("static", name).read_text("utf-8")
 
 
 @cache
-def _script() -> str:
-    parts = "\n".join(_static(name) for name in _SCRIPTS)
+def _script(own: tuple[str, ...]) -> str:
+    parts = "\n".join([*(static(_PACKAGE, name) for name in _SCRIPTS), *own])
     return f'(() => {{\n"use strict";\n{parts}}})();'
 
 
 @cache
-def _policy() -> str:
-    scripts = f"{_hash(_static('early.js'))} {_hash(_script())}"
+def _policy(script: str, style: str) -> str:
+    scripts = f"{_hash(static(_PACKAGE, 'early.js'))} {_hash(script)}"
     return (
-        f"default-src 'none'; script-src {scripts}; style-src {_hash(_static('report.css'))}; img-src data:; "
+        f"default-src 'none'; script-src {scripts}; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
 
