@@ -73,7 +73,10 @@ def _settled(duck: Duck, relation: Relation, fields: Sequence[Field], share: Sha
 
 
 def _copy(relation: Relation, path: Path) -> str:
-    values = ", ".join(f"{field.form.forced(field.sql)} AS {quoted(field.name)}" for field in relation.fields)
+    forced = (field.form.forced(field.sql, field.present) for field in relation.fields)
+    values = ", ".join(
+        f"{value} AS {quoted(field.name)}" for value, field in zip(forced, relation.fields, strict=True)
+    )
     options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_group_size(len(relation.fields))}"
     return f"COPY (SELECT {values} FROM {relation.sql}) TO {literal(str(path))} ({options})"  # noqa: S608  # as above
 
