@@ -183,6 +183,13 @@ def test_what_stands_for_no_value_may_come_late_in_a_column_of_any_type(tmp_path
     assert [column.missing for column in found.columns] == [1] * 6
 
 
+def test_texts_of_which_a_usual_row_group_does_not_fit_into_memory(tmp_path: Path) -> None:
+    page = "".join(chr(97 + n * n % 23) for n in range(8_000))
+    text = "n,page\n" + "".join(f"{n},{n}{page}\n" for n in range(20_000))
+    found = read(tmp_path, text, limits=Limits(memory_limit_mb=160))
+    assert (found.rows, found.rejected, types(found)) == (20_000, 0, {"n": "integer", "page": "text"})
+
+
 def test_a_quote_that_never_ends_costs_its_line(tmp_path: Path) -> None:
     found = read(tmp_path, 'a,b\n1,x\n2,"y\n3,z\n4,"p\nq"\n5,"r"s\n6,t\n')
     assert [row["a"] for row in rows(found)] == [1, 3, 4, 6]
