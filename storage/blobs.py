@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -25,6 +26,12 @@ class BlobUnavailable(Exception):
 
 class BlobMissing(Exception):
     """No such blob, or other bytes than its digest says."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    path: str
+    bytes: int
 
 
 class BlobStore:
@@ -85,6 +92,26 @@ class BlobStore:
                     yield bytes(chunk)
 
         return chunks()
+
+    async def older(self, folder: str, than: datetime) -> AsyncIterator[Stored]:
+        """What was last written before. Raises BlobUnavailable."""
+        with _read_errors(folder):
+            async for found in obstore.list(self._store, folder):
+                for meta in found:
+                    if meta["last_modified"] < than:
+                        yield Stored(meta["path"], meta["size"])
+
+    async def remove(self, path: str, older_than: datetime) -> bool:
+        """Unless it was written since. Who writes the same bytes within the milliseconds between our look and the
+        removal loses them: no store that we know can do both at once. Raises BlobUnavailable."""
+        try:
+            with _read_errors(path):
+                if (await obstore.head_async(self._store, path))["last_modified"] >= older_than:
+                    return False
+                await obstore.delete_async(self._store, path)
+        except BlobMissing:
+            return False
+        return True
 
     async def file(self, path: str, sha256: str, folder: Path) -> Path:
         """A file with the bytes, to be read only: the store's own where it is a directory, else a copy in `folder`.

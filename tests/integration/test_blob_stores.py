@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -10,8 +11,8 @@ import pytest
 
 from millrace.stack.ports import free_port
 from millrace.stack.process import Child
-from storage.blob_writers import blob_path
-from storage.blobs import BlobMissing, BlobStore, BlobUnavailable
+from storage.blob_writers import BLOBS, UPLOADS, blob_path
+from storage.blobs import BlobMissing, BlobStore, BlobUnavailable, Stored
 from tests.support.waiting import eventually
 
 CONTENT = bytes(range(256)) * 80_000  # 20 MB: more than one part of a multipart upload
@@ -80,6 +81,17 @@ async def test_what_breaks_off_is_no_blob(store: BlobStore) -> None:
 
     with pytest.raises(RuntimeError, match="gone"):
         await broken()
+
+
+async def test_what_was_not_written_since_is_listed_and_removed(store: BlobStore) -> None:
+    path, _ = await store.put(b"small")
+    before, after = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
+    assert [found async for found in store.older(BLOBS, before)] == []
+    assert [found async for found in store.older(BLOBS, after)] == [Stored(path, 5)]
+    assert [found async for found in store.older(UPLOADS, after)] == []
+    assert not await store.remove(path, before)
+    assert await store.remove(path, after)
+    assert not await store.remove(path, after)
 
 
 async def test_what_is_not_there_is_missing(store: BlobStore, tmp_path: Path) -> None:
