@@ -12,12 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gateway import cursors, uploads
 from gateway.body import read_body
 from gateway.catalog import (
+    Asked,
     Reference,
-    VersionQuery,
     describe,
     described,
     find_dataset,
-    find_version,
     ingested_of,
     summary,
 )
@@ -107,11 +106,9 @@ async def list_datasets(
 
 
 @router.get("/{dataset}", response_model=Dataset)
-async def get_dataset(
-    dataset: Reference, principal: Principal, parts: PartsDependency, version: VersionQuery = None
-) -> Response:
+async def get_dataset(asked: Asked) -> Response:
     """A dataset with its latest version, or with the one that is asked for."""
-    return _json(describe(*await find_version(parts, principal, dataset, version)))
+    return _json(describe(*asked))
 
 
 @router.get("/{dataset}/versions", response_model=list[DatasetVersion])
@@ -122,41 +119,23 @@ async def list_versions(dataset: Reference, principal: Principal, parts: PartsDe
 
 
 @router.get("/{dataset}/preview")
-async def preview(
-    dataset: Reference,
-    request: Request,
-    principal: Principal,
-    parts: PartsDependency,
-    version: VersionQuery = None,
-) -> Response:
+async def preview(asked: Asked, request: Request, parts: PartsDependency) -> Response:
     """The first rows: `{"columns": [...], "rows": [[...], ...]}`."""
-    ingested = ingested_of((await find_version(parts, principal, dataset, version))[1])
+    ingested = ingested_of(asked[1])
     return await file_response(request, parts.blobs, ingested.preview, "application/json")
 
 
 @router.get("/{dataset}/table")
-async def table(
-    dataset: Reference,
-    request: Request,
-    principal: Principal,
-    parts: PartsDependency,
-    version: VersionQuery = None,
-) -> Response:
+async def table(asked: Asked, request: Request, parts: PartsDependency) -> Response:
     """All rows as a Parquet file."""
-    ingested = ingested_of((await find_version(parts, principal, dataset, version))[1])
+    ingested = ingested_of(asked[1])
     return await file_response(request, parts.blobs, ingested.table, _PARQUET, f"{ingested.name}.parquet")
 
 
 @router.get("/{dataset}/rejects")
-async def rejects(
-    dataset: Reference,
-    request: Request,
-    principal: Principal,
-    parts: PartsDependency,
-    version: VersionQuery = None,
-) -> Response:
+async def rejects(asked: Asked, request: Request, parts: PartsDependency) -> Response:
     """The rows that could not be read, with line and reason, as a Parquet file."""
-    ingested = ingested_of((await find_version(parts, principal, dataset, version))[1])
+    ingested = ingested_of(asked[1])
     if ingested.rejects is None:
         raise ProblemError("not-found", f"every row of {ingested.name!r} could be read")
     return await file_response(request, parts.blobs, ingested.rejects, _PARQUET, f"{ingested.name}-rejects.parquet")

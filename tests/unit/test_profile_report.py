@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from consumers.profiling.report import figures, html, render, render_comparison
-from consumers.profiling.report.comparison import band
+from reports import figures, html, render, render_comparison
+from reports.comparison import band
 from schemas.datasets import ColumnType
 from schemas.profile import (
     Alert,

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from consumers.profiling.comparison import compare, stability_index
+from reports.drift import compare, stability_index
 from schemas.profile import ProfileComparison
 from tests.unit.test_profiling_engine import profiled
 

@@ -4,9 +4,9 @@ from collections import Counter
 from math import isfinite
 from typing import Literal
 
-from consumers.profiling.report.figures import count, number, share, shown
-from consumers.profiling.report.frame import key_figures, navigation, page, section
-from consumers.profiling.report.html import Html, breakable, el, join
+from reports.figures import count, number, share, shown
+from reports.frame import key_figures, navigation, page, section
+from reports.html import Html, breakable, el, join
 from schemas.profile import ColumnDrift, ProfileComparison
 
 Band = Literal["alike", "shifting", "shifted"]

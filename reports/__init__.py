@@ -1,11 +1,11 @@
 """A profile as a page: one file that needs nothing else, to open, to print and to send."""
 
-from consumers.profiling.report import details, overview, relations
-from consumers.profiling.report.columns import table
-from consumers.profiling.report.comparison import render_comparison
-from consumers.profiling.report.figures import count
-from consumers.profiling.report.frame import navigation, page
-from consumers.profiling.report.html import el, join
+from reports import details, overview, relations
+from reports.columns import table
+from reports.comparison import render_comparison
+from reports.figures import count
+from reports.frame import navigation, page
+from reports.html import el, join
 from schemas.profile import DatasetProfile
 
 __all__ = ["render", "render_comparison"]

@@ -9,8 +9,8 @@ from string import Template
 
 from pydantic import JsonValue
 
-from consumers.profiling.report.figures import shown
-from consumers.profiling.report.html import Html, el, join
+from reports.figures import shown
+from reports.html import Html, el, join
 
 _SCRIPTS = ("dom.js", "figures.js", "charts.js", "related.js", "detail.js", "columns.js", "heatmap.js", "page.js")
 # In a script element only these can end it or start a comment; U+2028 and U+2029 end lines in old parsers.
