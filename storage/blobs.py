@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
-from storage.blob_writers import BlobWriter, BucketTarget, FileTarget, Written, blob_path
+from storage.blob_writers import UPLOADS, BlobWriter, BucketTarget, FileTarget, Written, blob_path
 from storage.disk import sync
 
 _CHUNK_BYTES = 1024 * 1024
@@ -26,6 +27,14 @@ class BlobUnavailable(Exception):
 
 class BlobMissing(Exception):
     """No such blob, or other bytes than its digest says."""
+
+
+class NoDirectUpload(Exception):
+    """Files reach this store only through us: it is a directory."""
+
+
+class TooLarge(Exception):
+    """The file has more bytes than are allowed."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,31 @@ class BlobStore:
                 while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
                     await writer.write(chunk)
             return await writer.finish()
+
+    async def direct_url(self, name: str, expires_in: timedelta) -> str:
+        """Where a client may `PUT` one file past us. Raises NoDirectUpload, BlobUnavailable."""
+        if not isinstance(self._store, S3Store):
+            raise NoDirectUpload
+        with _read_errors(name):
+            return await obstore.sign_async(self._store, "PUT", f"{UPLOADS}/{name}", expires_in)
+
+    async def adopt(self, name: str, limit: int) -> Written:
+        """Make what was put there a blob. It is hashed as a copy, which nobody can write to any more; what was put
+        stays until it is swept, so that this may be asked again. Raises BlobMissing, TooLarge, BlobUnavailable."""
+        given, own = f"{UPLOADS}/{name}", f"{UPLOADS}/{uuid4().hex}"
+        with _read_errors(name):
+            size = (await obstore.head_async(self._store, given))["size"]
+            if size > limit:
+                raise TooLarge
+            await obstore.copy_async(self._store, given, own)
+        digest = hashlib.sha256()
+        async for chunk in await self.stream(own):
+            await asyncio.to_thread(digest.update, chunk)
+        sha256 = digest.hexdigest()
+        with _read_errors(name):
+            size = (await obstore.head_async(self._store, own))["size"]
+            await obstore.rename_async(self._store, own, blob_path(sha256))
+        return Written(blob_path(sha256), sha256, size)
 
     async def stream(self, path: str) -> AsyncIterator[bytes]:
         """The bytes in chunks, opened already. Raises BlobMissing or BlobUnavailable; the latter also on the way."""
