@@ -1,0 +1,41 @@
+"""Documents and their indexes, by family. Operations on a collection live in the module named after it."""
+
+from beanie import Document
+
+from storage.documents.claims import StoredClaim
+from storage.documents.datasets import DatasetDocument, DatasetVersionDocument, ProfileDocument
+from storage.documents.jobs import DeadlineDocument, JobDocument
+from storage.documents.leases import LeaseDocument, LeaseState, OutgoingDocument, WorkerDocument
+from storage.documents.letters import AuditDocument, AuditEntry, DeadLetterDocument, Letter, LetterEdit, LetterState
+
+__all__ = [
+    "DOCUMENTS",
+    "AuditDocument",
+    "AuditEntry",
+    "DatasetDocument",
+    "DatasetVersionDocument",
+    "DeadLetterDocument",
+    "DeadlineDocument",
+    "JobDocument",
+    "LeaseDocument",
+    "LeaseState",
+    "Letter",
+    "LetterEdit",
+    "LetterState",
+    "OutgoingDocument",
+    "ProfileDocument",
+    "StoredClaim",
+    "WorkerDocument",
+]
+
+DOCUMENTS: tuple[type[Document], ...] = (
+    JobDocument,
+    DeadlineDocument,
+    LeaseDocument,
+    WorkerDocument,
+    DeadLetterDocument,
+    AuditDocument,
+    DatasetDocument,
+    DatasetVersionDocument,
+    ProfileDocument,
+)
