@@ -20,7 +20,7 @@ from telemetry import collector, logs
 log = structlog.get_logger()
 
 
-_SHARED = frozenset({"runtime", "learning", "report", "tables"})
+_SHARED = frozenset({"runtime", "learning", "tables"})
 
 
 def pool_names() -> list[str]:

@@ -123,6 +123,8 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         cancellation = Cancellation(outbox, feed, view, _SOURCE)
         await stack.enter_async_context(_kept_fresh(submission, feed))
         keys = open_key_ring(settings)
+        partial_files = PartialFiles(settings.data_dir.resolve() / "uploads")
+        partial_files.sweep()
         yield Parts(
             settings=settings,
             keys=keys,
@@ -133,7 +135,7 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             feed=feed,
             view=view,
             blobs=blobs,
-            uploads=PartialFiles(settings.data_dir.resolve() / "uploads"),
+            uploads=partial_files,
             submission=submission,
             cancellation=cancellation,
             inquiry=inquiry,

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Depends, Path, Query
 
-from gateway.dependencies import Parts
+from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.problems import ProblemError
 from producers.catalog import dataset_id_of
 from schemas.catalog import Dataset, DatasetLinks, DatasetSummary, DatasetVersion
@@ -82,3 +82,13 @@ async def find_version(
     if chosen is None:
         raise ProblemError("not-found", f"{found.name!r} has no version {version!r}")
     return found, chosen
+
+
+async def asked_version(
+    dataset: Reference, principal: Principal, parts: PartsDependency, version: VersionQuery = None
+) -> tuple[DatasetDocument, DatasetVersionDocument]:
+    """What the path and the query name. Raises ProblemError, StoreUnavailable."""
+    return await find_version(parts, principal, dataset, version)
+
+
+Asked = Annotated[tuple[DatasetDocument, DatasetVersionDocument], Depends(asked_version)]

@@ -18,7 +18,7 @@ from schemas.registry import (
     ModelVersionLinks,
 )
 from storage import models
-from storage.model_documents import ModelDocument, ModelVersionDocument
+from storage.documents import ModelDocument, ModelVersionDocument
 from storage.models import MODELS, meant
 
 ModelReference = Annotated[str, Path(description="The id of a model, or its name")]

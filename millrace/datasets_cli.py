@@ -13,6 +13,7 @@ from rich.table import Table
 from millrace.client import Client, ProblemError
 from millrace.following import followed, succeeded
 from millrace.output import AsJson, console, open_client, print_json, say
+from reports import drift, render_comparison
 from schemas.catalog import Dataset
 from schemas.jobs.dataset_profile import DatasetProfiled
 from schemas.profile import DatasetProfile
@@ -113,11 +114,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Say how much each column drifted from one table to another. Profiles that are missing are made."""
-    from consumers.profiling import comparison
-    from consumers.profiling.report import render_comparison
-
     with open_client() as client:
-        found = comparison.compare(*(_profile_of(client, name, quiet=as_json) for name in (before, after)))
+        found = drift.compare(*(_profile_of(client, name, quiet=as_json) for name in (before, after)))
     if into is not None:
         into.write_text(render_comparison(found))
     if as_json:
@@ -128,9 +126,9 @@ def compare(
         if names:
             say(f"  {what}: {', '.join(names)}")
     table = Table("Column", "Drift", "Missing", "", box=None)
-    for drift in found.drift[:_MOST_SHOWN]:
-        missing = f"{drift.missing_before:.1%} to {drift.missing_after:.1%}"
-        table.add_row(escape(drift.column), f"{drift.score:.3f}", missing, _band(drift.score))
+    for each in found.drift[:_MOST_SHOWN]:
+        missing = f"{each.missing_before:.1%} to {each.missing_after:.1%}"
+        table.add_row(escape(each.column), f"{each.score:.3f}", missing, _band(each.score))
     console.print(table)
     if into is not None:
         say(f"report: {into}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from producers.stability import MISSING, OTHER, Shares, bin_edges, is_varied, noise, stability_index
+from reports.stability import MISSING, OTHER, Shares, bin_edges, is_varied, noise, stability_index
 from schemas.datasets import ColumnType
 from schemas.profile import Bin, ColumnProfile
 from schemas.registry import InputDrift

@@ -15,7 +15,7 @@ from storage import predictions
 from storage.blobs import BlobMissing, BlobStore
 from storage.census import EndedJob
 from storage.database import Database
-from storage.model_documents import PredictionDocument
+from storage.documents import PredictionDocument
 from storage.shelves import Unfit
 
 log = structlog.get_logger()

@@ -102,6 +102,12 @@ PROBLEM_TYPES = _types(
         "payload-too-large", 413, "The body is larger than this gateway takes", "Split the work, or raise the limit."
     ),
     ProblemType("broken-off", 400, "The request ended before its body did", "Send it again, or upload in parts."),
+    ProblemType(
+        "no-direct-upload",
+        409,
+        "Files cannot be put past the gateway here",
+        "Send it to `/v1/datasets`, or in parts to `/v1/uploads`. URLs to put files to need a bucket as `BLOB_URL`.",
+    ),
     ProblemType("tus-version", 412, "Another version of the tus protocol", "Send `Tus-Resumable: 1.0.0`."),
     ProblemType("malformed-form", 422, "The form cannot be read", "Send multipart/form-data, whole."),
     ProblemType(

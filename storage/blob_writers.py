@@ -13,6 +13,8 @@ from obstore.exceptions import NotFoundError
 
 from storage.disk import sync
 
+BLOBS, UPLOADS = "sha256", "uploads"
+"""Where blobs lie, and what is not finished yet."""
 _PART_BYTES = 8 * 1024 * 1024  # of a multipart upload to a bucket; S3 allows 10,000 of at least 5 MiB
 
 
@@ -64,7 +66,7 @@ class BlobWriter:
 class FileTarget:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        uploads = folder / "uploads"
+        uploads = folder / UPLOADS
         uploads.mkdir(exist_ok=True)
         self._path = uploads / uuid4().hex
         self._file = self._path.open("xb")
@@ -88,7 +90,7 @@ class FileTarget:
 
 class BucketTarget:
     def __init__(self, store: Any) -> None:
-        self._store, self._path = store, f"uploads/{uuid4().hex}"
+        self._store, self._path = store, f"{UPLOADS}/{uuid4().hex}"
         self._writer: Any = obstore.open_writer_async(store, self._path, buffer_size=_PART_BYTES)
 
     async def write(self, chunk: bytes) -> None:
@@ -105,4 +107,4 @@ class BucketTarget:
 
 
 def blob_path(sha256: str) -> str:
-    return f"sha256/{sha256[:2]}/{sha256}"
+    return f"{BLOBS}/{sha256[:2]}/{sha256}"

@@ -4,16 +4,18 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore, S3Store, from_url
 
-from storage.blob_writers import BlobWriter, BucketTarget, FileTarget, Written, blob_path
+from storage.blob_writers import UPLOADS, BlobWriter, BucketTarget, FileTarget, Written, blob_path
 from storage.disk import sync
 
 _CHUNK_BYTES = 1024 * 1024
@@ -25,6 +27,20 @@ class BlobUnavailable(Exception):
 
 class BlobMissing(Exception):
     """No such blob, or other bytes than its digest says."""
+
+
+class NoDirectUpload(Exception):
+    """Files reach this store only through us: it is a directory."""
+
+
+class TooLarge(Exception):
+    """The file has more bytes than are allowed."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    path: str
+    bytes: int
 
 
 class BlobStore:
@@ -74,6 +90,31 @@ class BlobStore:
                     await writer.write(chunk)
             return await writer.finish()
 
+    async def direct_url(self, name: str, expires_in: timedelta) -> str:
+        """Where a client may `PUT` one file past us. Raises NoDirectUpload, BlobUnavailable."""
+        if not isinstance(self._store, S3Store):
+            raise NoDirectUpload
+        with _read_errors(name):
+            return await obstore.sign_async(self._store, "PUT", f"{UPLOADS}/{name}", expires_in)
+
+    async def adopt(self, name: str, limit: int) -> Written:
+        """Make what was put there a blob. It is hashed as a copy, which nobody can write to any more; what was put
+        stays until it is swept, so that this may be asked again. Raises BlobMissing, TooLarge, BlobUnavailable."""
+        given, own = f"{UPLOADS}/{name}", f"{UPLOADS}/{uuid4().hex}"
+        with _read_errors(name):
+            size = (await obstore.head_async(self._store, given))["size"]
+            if size > limit:
+                raise TooLarge
+            await obstore.copy_async(self._store, given, own)
+        digest = hashlib.sha256()
+        async for chunk in await self.stream(own):
+            await asyncio.to_thread(digest.update, chunk)
+        sha256 = digest.hexdigest()
+        with _read_errors(name):
+            size = (await obstore.head_async(self._store, own))["size"]
+            await obstore.rename_async(self._store, own, blob_path(sha256))
+        return Written(blob_path(sha256), sha256, size)
+
     async def stream(self, path: str) -> AsyncIterator[bytes]:
         """The bytes in chunks, opened already. Raises BlobMissing or BlobUnavailable; the latter also on the way."""
         with _read_errors(path):
@@ -85,6 +126,26 @@ class BlobStore:
                     yield bytes(chunk)
 
         return chunks()
+
+    async def older(self, folder: str, than: datetime) -> AsyncIterator[Stored]:
+        """What was last written before. Raises BlobUnavailable."""
+        with _read_errors(folder):
+            async for found in obstore.list(self._store, folder):
+                for meta in found:
+                    if meta["last_modified"] < than:
+                        yield Stored(meta["path"], meta["size"])
+
+    async def remove(self, path: str, older_than: datetime) -> bool:
+        """Unless it was written since. Who writes the same bytes within the milliseconds between our look and the
+        removal loses them: no store that we know can do both at once. Raises BlobUnavailable."""
+        try:
+            with _read_errors(path):
+                if (await obstore.head_async(self._store, path))["last_modified"] >= older_than:
+                    return False
+                await obstore.delete_async(self._store, path)
+        except BlobMissing:
+            return False
+        return True
 
     async def file(self, path: str, sha256: str, folder: Path) -> Path:
         """A file with the bytes, to be read only: the store's own where it is a directory, else a copy in `folder`.

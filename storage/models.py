@@ -6,7 +6,7 @@ from typing import Any
 
 from schemas.learning import CHAMPION, LATEST
 from storage.database import Database
-from storage.model_documents import ModelDocument, ModelVersionDocument, PredictionDocument
+from storage.documents import ModelDocument, ModelVersionDocument, PredictionDocument
 from storage.shelves import Shelf, reading
 
 MODELS = Shelf(ModelDocument, ModelVersionDocument, key="model_id")

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo.errors import BulkWriteError
 
 from storage.database import Database
-from storage.model_documents import PredictionDocument
+from storage.documents import PredictionDocument
 from storage.shelves import reading, writing
 
 _DUPLICATE_KEY = 11000

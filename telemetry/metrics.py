@@ -43,3 +43,5 @@ MODEL_RESIDENT_BYTES = Gauge("millrace_model_resident_bytes", "Memory held by a 
 MODEL_LOAD_SECONDS = Histogram("millrace_model_load_seconds", "Time to load a model", buckets=_SECONDS)
 JOBS = Gauge("millrace_jobs", "Jobs that have not ended, as last counted by the reaper", ["state"])
 JOBS_UNACCOUNTED = Gauge("millrace_jobs_unaccounted", "Live jobs that no queue, tier, lease or worker holds")
+DATASET_ROWS = Counter("millrace_dataset_rows_total", "Rows of ingested files, kept or rejected", ["fate"])
+DATASET_BYTES = Counter("millrace_dataset_bytes_total", "Bytes of the tables that were made of them")

@@ -1,6 +1,7 @@
 """Parquet and Arrow: files that say their types themselves, which become ours."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -19,6 +20,7 @@ from consumers.runtime.duck import literal, quoted
 from schemas.datasets import ColumnType, FileFormat, Reading
 
 ARROW_FILE = b"ARROW1"
+_SHORT_GROUP = 2_048  # rows
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _LONG = ("UBIGINT", "HUGEINT", "UHUGEINT")
 _NESTED = ("STRUCT", "MAP", "UNION", "JSON", "VARIANT")
@@ -44,9 +46,23 @@ def read_parquet(work: Work, share: Share) -> Read:
         given = pq.read_schema(work.path).names
         relation, renamed = _relation(work.duck, work.path, given, work.limits)
         reading = Reading(format=FileFormat.PARQUET, renamed=renamed)
-        return write(work.duck, relation, work.parquet, share), reading
+        try:
+            return write(work.duck, relation, work.parquet, share), reading
+        except duckdb.OutOfMemoryException:
+            relation = replace(relation, sql=_source(_in_short_groups(work.path, work.beside("staged.parquet"))))
+            return write(work.duck, relation, work.parquet, share), reading
+    except duckdb.OutOfMemoryException:
+        raise
     except (pa.ArrowException, duckdb.Error, OSError) as error:
         raise Unreadable(f"The Parquet file is damaged or encrypted ({error}): write it again.") from None
+
+
+def _in_short_groups(path: Path, staged: Path) -> Path:
+    """DuckDB holds whole pages of each column, which may be as large as the writer liked."""
+    with pq.ParquetFile(path, pre_buffer=False) as file, pq.ParquetWriter(staged, file.schema_arrow) as writer:
+        for batch in file.iter_batches(_SHORT_GROUP, use_threads=False):
+            writer.write_batch(batch)
+    return staged
 
 
 def read_arrow(work: Work, share: Share) -> Read:
@@ -81,7 +97,7 @@ def _batches(reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamRead
 
 
 def _relation(duck: Duck, path: Path, given: list[str], limits: Limits) -> tuple[Relation, dict[str, str]]:
-    source = f"read_parquet({literal(str(path))})"
+    source = _source(path)
     described = duck.run(f"DESCRIBE SELECT * FROM {source}")  # noqa: S608  # quoted
     if len(described) > limits.max_columns:
         most = f"{limits.max_columns:,} are the most"
@@ -89,6 +105,10 @@ def _relation(duck: Duck, path: Path, given: list[str], limits: Limits) -> tuple
     unique, renamed = names.kept(given)
     fields = [_field(name, quoted(row[0]), row[1]) for name, row in zip(unique, described, strict=True)]
     return Relation(source, tuple(fields)), renamed
+
+
+def _source(path: Path) -> str:
+    return f"read_parquet({literal(str(path))})"
 
 
 def _field(name: str, column: str, kind: str) -> Field:

@@ -101,15 +101,17 @@ def _about_days(relation: Relation) -> list[str]:
 
 
 def _timed(progress: Progress) -> Share:
-    """Tells now and then, with what is left at the speed so far."""
+    """Tells now and then, with what is left at the speed so far. Where a file is read once more, it waits until that
+    is as far as the time before."""
     began = told = time.monotonic()
+    furthest = 0.0
 
     def share(done: float) -> None:
-        nonlocal told
+        nonlocal told, furthest
         now = time.monotonic()
-        if now - told < _TELL_EVERY_S or done <= 0:
+        if now - told < _TELL_EVERY_S or done <= furthest:
             return
-        told = now
+        told, furthest = now, done
         left = (now - began) * (1 - done) / done
         progress(done, f"reading, about {left:,.0f} s left")
 

@@ -1,6 +1,7 @@
 """CSV with any delimiter: DuckDB reads it where it is plain, and what is not is made so first."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from consumers.ingestion.conversion import Unreadable
 from consumers.ingestion.dialect import QUOTE, delimiter, has_header
 from consumers.ingestion.duck import Share, part, unheard
 from consumers.ingestion.encodings import LONGEST_LINE, scan
-from consumers.ingestion.forms import MISSING
 from consumers.ingestion.inference import Field, Relation, guessed
 from consumers.ingestion.lines import Line, lines
+from consumers.ingestion.ragged import REPORTING, Doubtful, reject_ragged
 from consumers.ingestion.records import Record, Records, count_of_fields, fitting
 from consumers.ingestion.rejects import Rejects
 from consumers.ingestion.staged_texts import stage
@@ -51,12 +52,23 @@ class Layout:
 def read(work: Work, share: Share) -> Read:
     layout = _layout(work, part(share, 0, 0.1))
     if layout.plain:
-        try:
-            plain = Relation(_reader(work.path, layout.delimiter, layout.header, len(layout.fields)), layout.fields)
-            return write(work.duck, plain, work.parquet, part(share, 0.1, 1)), layout.reading()
-        except duckdb.InvalidInputException:
-            share(0.1)  # it is not so plain: rows have more or fewer fields, or quotes stand where they should not
+        # Not so plain are rows with more or fewer fields, and quotes where they should not stand.
+        with suppress(duckdb.InvalidInputException):
+            return _read_plain(work, layout, part(share, 0.1, 1)), layout.reading()
+        with suppress(duckdb.InvalidInputException, Doubtful):
+            return _read_ragged(work, layout, part(share, 0.1, 1)), layout.reading()
     return _read_with_care(work, layout, share), layout.reading()
+
+
+def _read_plain(work: Work, layout: Layout, share: Share, options: str = "") -> Relation:
+    fields = tuple(replace(field, spelled=True) for field in layout.fields)
+    return write(work.duck, Relation(_reader(work.path, layout, options), fields), work.parquet, share)
+
+
+def _read_ragged(work: Work, layout: Layout, share: Share) -> Relation:
+    written = _read_plain(work, layout, share, f"parallel = false, {REPORTING},")
+    reject_ragged(work, layout.delimiter, len(layout.fields))
+    return written
 
 
 def _read_with_care(work: Work, layout: Layout, share: Share) -> Relation:
@@ -115,11 +127,10 @@ def fields_of(
     return tuple(replace(field, open=field.open and not complete) for field in fields), renamed
 
 
-def _reader(path: Path, mark: str, header: bool, width: int) -> str:
-    columns = ", ".join(f"'c{at}': 'VARCHAR'" for at in range(width))
-    missing = ", ".join(map(literal, MISSING))
+def _reader(path: Path, layout: Layout, options: str) -> str:
+    columns = ", ".join(f"'c{at}': 'VARCHAR'" for at in range(len(layout.fields)))
     return (
-        f"read_csv({literal(str(path))}, auto_detect = false, header = {header}, delim = {literal(mark)}, "
-        f"quote = '{QUOTE}', escape = '{QUOTE}', nullstr = [{missing}], max_line_size = {LONGEST_LINE}, "
-        f"buffer_size = {_BUFFER}, columns = {{{columns}}})"
+        f"read_csv({literal(str(path))}, auto_detect = false, header = {layout.header}, {options} "
+        f"delim = {literal(layout.delimiter)}, quote = '{QUOTE}', escape = '{QUOTE}', nullstr = '', "
+        f"max_line_size = {LONGEST_LINE}, buffer_size = {_BUFFER}, columns = {{{columns}}})"
     )

@@ -1,6 +1,7 @@
 """DuckDB as ingestion uses it: one query after the other, each of which tells how far it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Duck(BoundedDuck):
             threads=limits.threads,
             settings=_SETTINGS,
         )
+        self._threads = limits.threads
 
     def run(self, sql: str, share: Share = unheard) -> list[Row]:
         """All rows of the answer. What `share` raises ends the query."""
@@ -38,6 +40,13 @@ class Duck(BoundedDuck):
             lambda connection: connection.execute(sql).fetchall(),
             lambda: share(max(0.0, self._connection.query_progress()) / 100),
         )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One thread has all of the memory."""
+        self.run("SET threads = 1")
+        yield
+        self.run(f"SET threads = {self._threads}")
 
     def register(self, name: str, reader: object) -> None:
         self._connection.register(name, reader)

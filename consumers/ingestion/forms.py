@@ -7,6 +7,7 @@ the guide's page on formats.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from consumers.runtime.duck import literal
 from schemas.datasets import ColumnType
 
 MISSING = ("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null", "Null", "None", "none")
@@ -29,22 +30,31 @@ class Form:
     def tried(self, column: str) -> str:
         return self.sql.replace("{c}", column)
 
-    def forced(self, column: str) -> str:
-        """Fails at the first value that does not have this form."""
+    def forced(self, column: str, present: str) -> str:
+        """Fails at the first value of `present`, the column without what stands for no value, that has another form.
+        Only texts that do not have this one are looked up there."""
         if self.total:
-            return self.tried(column)
-        misfit = f"CASE WHEN {column} IS NOT NULL THEN error('{MISFIT}' || left({column}, 0)) END"
+            return self.tried(present)
+        misfit = f"CASE WHEN {present} IS NOT NULL THEN error('{MISFIT}' || left({column}, 0)) END"
         return f"coalesce({self.tried(column)}, {misfit})"
+
+
+def present(column: str) -> str:
+    """The text, or null where it stands for no value."""
+    # Not `IN`: of a long list DuckDB makes a join, after which rows have no certain order any more.
+    spelled = " OR ".join(f"{column} = {literal(spelling)}" for spelling in MISSING)
+    return f"CASE WHEN strlen({column}) > {max(map(len, MISSING))} OR NOT ({spelled}) THEN {column} END"
 
 
 _NUMBER = "TRY_CAST({c} AS DOUBLE)"
 _CODE = "regexp_matches({c}, '^\\s*(\\+|-?0[0-9])')"
-_USUAL = (
-    "contains({c}, '.') AND NOT contains({c}, '_') AND (ascii({c}) BETWEEN 49 AND 57 OR prefix({c}, '0.') "
-    "OR (prefix({c}, '-') AND (NOT prefix({c}, '-0') OR prefix({c}, '-0.'))))"
-)
 _LOSES_DIGITS = "length({c}) > 15 AND NOT contains({c}, '.') AND NOT contains(lower({c}), 'e')"
 _OVERFLOWS = f"isinf({_NUMBER}) AND NOT contains(lower({{c}}), 'inf')"
+# Comparing texts looks at their first bytes alone. What casts and is in these ranges has no sign +, no zero too many.
+_NO_CODE = "({c} >= '0:' OR ({c} >= '-0:' AND {c} < '00') OR ({c} >= '-' AND {c} < '-00'))"
+_KEEPS_DIGITS = "(strlen({c}) <= 15 OR contains({c}, '.'))"
+_USUAL = f"isfinite({_NUMBER}) AND {_NO_CODE} AND {_KEEPS_DIGITS} AND NOT contains({{c}}, '_')"
+_UNUSUAL = f"NOT ({_CODE} OR contains({{c}}, '_') OR ({_LOSES_DIGITS}) OR ({_OVERFLOWS}) OR {{c}} IN ('NaN', 'nan'))"
 _ZONE = "(contains(substr({c}, 11), 'Z') OR contains(substr({c}, 11), '+') OR contains(substr({c}, 11), '-'))"
 _SECONDS_LAST = "strlen({c}) = 19 AND {c}[17] = ':'"
 _STARTS_WITH_DIGIT = "{c} >= '0' AND {c} < ':'"
@@ -60,8 +70,7 @@ INTEGER = Form(
 )
 FLOAT = Form(
     ColumnType.FLOAT,
-    f"coalesce(CASE WHEN {_USUAL} THEN nullif(nullif({_NUMBER}, 'inf'), '-inf') END, "
-    f"CASE WHEN NOT ({_CODE} OR contains({{c}}, '_') OR ({_LOSES_DIGITS}) OR ({_OVERFLOWS})) THEN {_NUMBER} END)",
+    f"coalesce(CASE WHEN {_USUAL} THEN {_NUMBER} END, CASE WHEN {_UNUSUAL} THEN {_NUMBER} END)",
 )
 BOOLEAN = Form(
     ColumnType.BOOLEAN,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from consumers.ingestion.duck import Duck, Share, part, unheard
-from consumers.ingestion.forms import ALL, TEXT, Form, ambiguous
+from consumers.ingestion.forms import ALL, TEXT, Form, ambiguous, present
 
 _ASKED_AT_ONCE = 1_000  # aggregates in a query: planning takes longer than reading from some thousands on
 
@@ -25,6 +25,12 @@ class Field:
     open: bool = False
     """Whether more of the file must be read to make the choice."""
     fallback: Form = TEXT
+    spelled: bool = False
+    """Whether the texts that stand for no value are still there."""
+
+    @property
+    def present(self) -> str:
+        return present(self.sql) if self.spelled else self.sql
 
     @property
     def ambiguous(self) -> bool:
@@ -88,6 +94,6 @@ def _question(relation: Relation, fields: Sequence[Field]) -> str:
     counts = [
         count
         for field in fields
-        for count in (f"count({field.sql})", *(f"count({form.tried(field.sql)})" for form in field.forms))
+        for count in (f"count({field.present})", *(f"count({form.tried(field.sql)})" for form in field.forms))
     ]
     return f"SELECT {', '.join(counts)} FROM {relation.sql}"  # noqa: S608  # of our own parts; names are quoted

@@ -80,8 +80,11 @@ def fitting(records: Iterable[tuple[int, Record]], width: int, delimiter: str, r
         if len(record) == width:
             yield record
         else:
-            reason = f"the row has {len(record)} fields instead of {width}"
-            rejects.add(line, reason, delimiter.join(record))
+            rejects.add(line, raggedness(record, width), delimiter.join(record))
+
+
+def raggedness(record: Record, width: int) -> str:
+    return f"the row has {len(record)} fields instead of {width}"
 
 
 def count_of_fields(rows: Sequence[Record]) -> int:

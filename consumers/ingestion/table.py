@@ -56,13 +56,22 @@ def _write(duck: Duck, relation: Relation, path: Path, share: Share) -> Relation
     open_questions = [field for field in relation.fields if field.open]
     relation = _settled(duck, relation, open_questions, part(share, 0, 0.25))
     try:
-        duck.run(_copy(relation, path), part(share, 0.25, 1))
+        _copied(duck, relation, path, part(share, 0.25, 1))
     except duckdb.Error as error:
         if MISFIT not in str(error):
             raise
         relation = _settled(duck, relation, relation.fields)
-        duck.run(_copy(relation, path), part(share, 0.25, 1))
+        _copied(duck, relation, path, part(share, 0.25, 1))
     return relation
+
+
+def _copied(duck: Duck, relation: Relation, path: Path, share: Share) -> None:
+    """Long texts, of which a usual group does not fit into memory, go into the shortest ones, by one thread."""
+    try:
+        duck.run(_copy(relation, path, _group_size(len(relation.fields))), share)
+    except duckdb.OutOfMemoryException:
+        with duck.alone():
+            duck.run(_copy(relation, path, _FEWEST_ROWS), share)
 
 
 def _settled(duck: Duck, relation: Relation, fields: Sequence[Field], share: Share = unheard) -> Relation:
@@ -72,9 +81,12 @@ def _settled(duck: Duck, relation: Relation, fields: Sequence[Field], share: Sha
     return replace(relation, fields=tuple(known))
 
 
-def _copy(relation: Relation, path: Path) -> str:
-    values = ", ".join(f"{field.form.forced(field.sql)} AS {quoted(field.name)}" for field in relation.fields)
-    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_group_size(len(relation.fields))}"
+def _copy(relation: Relation, path: Path, group_rows: int) -> str:
+    forced = (field.form.forced(field.sql, field.present) for field in relation.fields)
+    values = ", ".join(
+        f"{value} AS {quoted(field.name)}" for value, field in zip(forced, relation.fields, strict=True)
+    )
+    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group_rows}"
     return f"COPY (SELECT {values} FROM {relation.sql}) TO {literal(str(path))} ({options})"  # noqa: S608  # as above
 
 

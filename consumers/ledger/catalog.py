@@ -11,11 +11,13 @@ import structlog
 from producers.catalog import CATALOGED, catalog
 from producers.request_log import LOGGED, RequestLogger, RequestLogSettings
 from schemas.envelope import Envelope
+from schemas.jobs.dataset_ingest import DATASET_INGEST
 from schemas.lifecycle import JobState, JobSucceeded, LifecycleEvent
 from storage.blobs import BlobStore
 from storage.census import succeeded
 from storage.database import Database
 from storage.jobs import JobProjection
+from telemetry import metrics
 
 log = structlog.get_logger()
 
@@ -61,3 +63,13 @@ class Catalog:
             await catalog(self._database, made.kind, made.result, at=made.at, **ids)
         except ValueError as error:
             log.error("not_cataloged", job_id=made.job_id, kind=made.kind, error=str(error)[:500])
+            return
+        if made.kind == DATASET_INGEST.name:
+            _count(made.result)
+
+
+def _count(ingested: dict[str, Any]) -> None:
+    """Here, since the handler's own process, which knows more, is gone before anybody could ask it."""
+    metrics.DATASET_ROWS.labels("kept").inc(ingested["rows"])
+    metrics.DATASET_ROWS.labels("rejected").inc(ingested["rejected"])
+    metrics.DATASET_BYTES.inc(ingested["table"]["bytes"])

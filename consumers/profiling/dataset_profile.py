@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from consumers.profiling.engine import profile
-from consumers.profiling.report import render
 from consumers.runtime.files import fetched, kept
 from consumers.runtime.handler import ChildTask, handles_long
 from consumers.runtime.verdicts import Reject, RetryLater
 from producers.catalog import profile_id_of
+from reports import render
 from schemas.datasets import ColumnType
 from schemas.files import StoredFile
 from schemas.jobs.dataset_profile import DATASET_PROFILE, DatasetProfiled, ProfileDataset, ProfileHeadline

@@ -1,6 +1,6 @@
 """What nobody else would do: end leases whose holder is gone, publish what a dead worker decided, abort what waited
-past its deadline, publish again what nothing holds. Several reapers may compete: a lease changes under a guard, which
-one of them passes, and what they tell twice folds into nothing."""
+past its deadline, publish again what nothing holds, remove blobs that nothing names. Several reapers may compete: a
+lease changes under a guard, which one of them passes, and what they tell twice folds into nothing."""
 
 import asyncio
 import time
@@ -20,14 +20,17 @@ from messaging.dead_letter import Forensics, Reason
 from messaging.inspection import Inspector, open_inspector
 from messaging.settings import BrokerSettings
 from messaging.topology import WORK_DELIVERY_LIMIT
+from producers.catalog import CATALOGED
 from producers.jobs import command_known_as
 from producers.leases import publish_outbox, put_back, settlement
 from producers.outbox import dead_letter
 from producers.reconciliation import reconcile
+from storage.blobs import BlobStore
 from storage.cancellation import end
 from storage.documents import LeaseState
 from storage.jobs import JobProjection
 from storage.leases import Lease, Leases
+from storage.sweeping import sweep
 from telemetry import metrics
 
 log = structlog.get_logger()
@@ -43,6 +46,7 @@ class Reaper:
     def __init__(self, services: Services, inspector: Inspector, settings: ReaperSettings) -> None:
         self._outbox, self._worker, self._database = services.outbox, services.worker, services.database
         self._inspector = inspector
+        self._blobs = BlobStore(services.storage.blobs)
         self._leases = Leases(services.database, ConsumerSettings().lease_s)
         self._projection = JobProjection(services.database)
         self._settings = settings
@@ -61,6 +65,11 @@ class Reaper:
         while True:
             await asyncio.sleep(self._settings.reconcile_every_s)
             await self._round(self._reconcile)
+
+    async def run_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.sweep_every_s)
+            await self._round(self._sweep)
 
     async def drain(self) -> None:
         """Nothing is held: what is interrupted is found again."""
@@ -117,6 +126,12 @@ class Reaper:
         fresh = {orphan.job.id: again for orphan in stock.orphans if orphan.job.id not in spared}
         self._spared = {job_id: self._spared[job_id] for job_id in spared} | fresh
 
+    async def _sweep(self) -> None:
+        unnamed_for = timedelta(seconds=self._settings.unnamed_after_s)
+        swept = await sweep(self._database, self._blobs, CATALOGED, unnamed_for, datetime.now(UTC))
+        if swept.blobs:
+            log.info("swept", blobs=swept.blobs, bytes=swept.bytes)
+
 
 def _kills_worker(lease: Lease) -> Forensics:
     return Forensics(
@@ -139,7 +154,8 @@ class ReaperPool:
     async def open(self, services: Services) -> AsyncIterator[Reaper]:
         async with open_inspector(BrokerSettings(), f"{self.name} {services.worker}") as inspector:
             reaper = Reaper(services, inspector, ReaperSettings())
-            tasks = [services.background.create_task(work()) for work in (reaper.run, reaper.run_reconciliation)]
+            works = (reaper.run, reaper.run_reconciliation, reaper.run_sweeping)
+            tasks = [services.background.create_task(work()) for work in works]
             try:
                 yield reaper
             finally:

@@ -7,33 +7,30 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gateway import cursors, uploads
+from gateway.arrivals import Arrived, arrived
 from gateway.body import read_body
 from gateway.catalog import (
+    Asked,
     Reference,
-    VersionQuery,
     describe,
     described,
     find_dataset,
-    find_version,
     ingested_of,
     summary,
 )
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.files import file_response
 from gateway.openapi import PROBLEM_RESPONSES, upload_body
-from gateway.problems import ProblemError, invalid_fields, invalid_parameters
-from gateway.routes.uploads import find as find_upload
+from gateway.problems import ProblemError, invalid_parameters
 from gateway.uploads import Upload
 from schemas.catalog import Dataset, DatasetPage, DatasetVersion
 from schemas.files import StoredFile
 from schemas.jobs.dataset_ingest import DATASET_INGEST, IngestDataset
-from schemas.problems import InvalidField
 from schemas.resources import Job
 from storage import datasets
-from storage.blob_writers import Written, blob_path
 from storage.datasets import DATASETS
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=PROBLEM_RESPONSES)
@@ -44,22 +41,15 @@ _SOME_FILE = StoredFile(sha256="0" * 64, bytes=0)
 _SPELLED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 
-class _Finished(BaseModel):
-    """An upload by parts that shall become a dataset; the other fields are those of a form."""
-
-    model_config = ConfigDict(extra="allow")
-
-    upload: str
-
-
 @router.post("", status_code=202, response_model=Job, openapi_extra=upload_body())
 async def upload(request: Request, principal: Principal, parts: PartsDependency) -> Response:
     """Upload a file as a form: `file`, `name`, and optionally how it is to be read. A known name gets a new version.
 
     The file is streamed into the blob store and hashed on its way; the job `dataset.ingest` then reads it. For a file
-    that came in parts through `/v1/uploads` the body is JSON, with the same fields and its id as `upload`."""
+    that came in parts through `/v1/uploads`, or directly into the bucket, the body is JSON, with the same fields and
+    its id as `upload`; with `sha256`, in hex, other bytes are refused."""
     if request.headers.get("content-type", "").startswith("application/json"):
-        return await _finished_upload(request, principal, parts)
+        return await _arrived(request, principal, parts)
     found = await uploads.receive_form(request, parts.blobs, parts.settings.max_upload_bytes)
     return await _ingest(request, principal, parts, found, found.fields)
 
@@ -108,11 +98,9 @@ async def list_datasets(
 
 
 @router.get("/{dataset}", response_model=Dataset)
-async def get_dataset(
-    dataset: Reference, principal: Principal, parts: PartsDependency, version: VersionQuery = None
-) -> Response:
+async def get_dataset(asked: Asked) -> Response:
     """A dataset with its latest version, or with the one that is asked for."""
-    return _json(describe(*await find_version(parts, principal, dataset, version)))
+    return _json(describe(*asked))
 
 
 @router.get("/{dataset}/versions", response_model=list[DatasetVersion])
@@ -123,41 +111,23 @@ async def list_versions(dataset: Reference, principal: Principal, parts: PartsDe
 
 
 @router.get("/{dataset}/preview")
-async def preview(
-    dataset: Reference,
-    request: Request,
-    principal: Principal,
-    parts: PartsDependency,
-    version: VersionQuery = None,
-) -> Response:
+async def preview(asked: Asked, request: Request, parts: PartsDependency) -> Response:
     """The first rows: `{"columns": [...], "rows": [[...], ...]}`."""
-    ingested = ingested_of((await find_version(parts, principal, dataset, version))[1])
+    ingested = ingested_of(asked[1])
     return await file_response(request, parts.blobs, ingested.preview, "application/json")
 
 
 @router.get("/{dataset}/table")
-async def table(
-    dataset: Reference,
-    request: Request,
-    principal: Principal,
-    parts: PartsDependency,
-    version: VersionQuery = None,
-) -> Response:
+async def table(asked: Asked, request: Request, parts: PartsDependency) -> Response:
     """All rows as a Parquet file."""
-    ingested = ingested_of((await find_version(parts, principal, dataset, version))[1])
+    ingested = ingested_of(asked[1])
     return await file_response(request, parts.blobs, ingested.table, _PARQUET, f"{ingested.name}.parquet")
 
 
 @router.get("/{dataset}/rejects")
-async def rejects(
-    dataset: Reference,
-    request: Request,
-    principal: Principal,
-    parts: PartsDependency,
-    version: VersionQuery = None,
-) -> Response:
+async def rejects(asked: Asked, request: Request, parts: PartsDependency) -> Response:
     """The rows that could not be read, with line and reason, as a Parquet file."""
-    ingested = ingested_of((await find_version(parts, principal, dataset, version))[1])
+    ingested = ingested_of(asked[1])
     if ingested.rejects is None:
         raise ProblemError("not-found", f"every row of {ingested.name!r} could be read")
     return await file_response(request, parts.blobs, ingested.rejects, _PARQUET, f"{ingested.name}-rejects.parquet")
@@ -171,23 +141,18 @@ async def delete(dataset: Reference, principal: Principal, parts: PartsDependenc
     return Response(status_code=204)
 
 
-async def _finished_upload(request: Request, principal: str, parts: Parts) -> Response:
+async def _arrived(request: Request, principal: str, parts: Parts) -> Response:
     content = await read_body(request, parts.settings.max_body_bytes)
     try:
-        given = _Finished.model_validate_json(content)
+        asked = Arrived.model_validate_json(content)
     except ValidationError as error:
         raise invalid_parameters(error) from None
-    partial = find_upload(parts, given.upload, principal)
-    if parts.uploads.offset(partial) < partial.length:
-        detail = f"{parts.uploads.offset(partial):,} of {partial.length:,} bytes are here: send the rest first"
-        raise invalid_fields([InvalidField(pointer="/upload", detail=detail)])
-    if partial.sha256 is None:
-        file = await parts.blobs.put_file(parts.uploads.content(partial))
-        parts.uploads.became(partial, file.sha256)
-    else:
-        file = Written(blob_path(partial.sha256), partial.sha256, partial.length)
-    found = Upload(file, partial.metadata.get("filename", "upload"))
-    return await _ingest(request, principal, parts, found, given.model_extra or {})
+    given = asked.model_extra or {}
+    try:
+        IngestDataset.model_validate(_params(_SOME_FILE, "upload", given))  # before gigabytes are hashed
+    except ValidationError as error:
+        raise invalid_parameters(error) from None
+    return await _ingest(request, principal, parts, await arrived(parts, principal, asked), given)
 
 
 async def _ingest(

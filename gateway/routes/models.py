@@ -34,7 +34,7 @@ from schemas.problems import InvalidField
 from schemas.registry import AliasMoved, AliasRequest, Model, ModelComparison, ModelPage, ModelVersion
 from storage import audit, models
 from storage.blob_writers import blob_path
-from storage.model_documents import ModelDocument
+from storage.documents import ModelDocument
 from storage.models import MODELS
 
 router = APIRouter(

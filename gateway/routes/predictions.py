@@ -21,7 +21,7 @@ from schemas.profile import DatasetProfile
 from schemas.registry import InputDrift, ModelDrift, Prediction, PredictionPage
 from storage import datasets, predictions
 from storage.blob_writers import blob_path
-from storage.model_documents import PredictionDocument
+from storage.documents import PredictionDocument
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=PROBLEM_RESPONSES)
 

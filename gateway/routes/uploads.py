@@ -9,10 +9,11 @@ from email.utils import format_datetime
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from gateway.dependencies import Parts, PartsDependency, Principal
+from gateway.arrivals import DirectUpload, direct_upload, find
+from gateway.dependencies import PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES, problem_response
 from gateway.problems import ProblemError
-from storage.partial_files import KEPT_S, Busy, Partial
+from storage.partial_files import KEPT_S, Busy
 
 router = APIRouter(
     prefix="/v1/uploads", tags=["uploads"], responses={**PROBLEM_RESPONSES, 412: problem_response(412)}
@@ -46,6 +47,12 @@ async def create(request: Request, principal: Principal, parts: PartsDependency)
     parts.uploads.sweep()
     partial = parts.uploads.create(principal, length, _metadata(request))
     return _answer(201, Location=f"/v1/uploads/{partial.id}", **_expiry())
+
+
+@router.post("/direct", status_code=201, response_model=DirectUpload)
+async def create_direct(principal: Principal, parts: PartsDependency) -> DirectUpload:
+    """A URL of the bucket to which one file may be put within an hour, past the gateway. No part of tus."""
+    return await direct_upload(parts, principal)
 
 
 @router.head("/{id}")
@@ -87,14 +94,6 @@ async def terminate(id: str, request: Request, principal: Principal, parts: Part
     _require_version(request)
     parts.uploads.remove(find(parts, id, principal).id)
     return _answer(204)
-
-
-def find(parts: Parts, id: str, principal: str) -> Partial:
-    """Raises ProblemError."""
-    found = parts.uploads.find(id, principal) if id.isalnum() else None
-    if found is None:
-        raise ProblemError("not-found", f"there is no upload {id!r}; unfinished ones are kept for a day")
-    return found
 
 
 def _require_version(request: Request) -> None:

@@ -165,6 +165,28 @@ async def test_a_deleted_dataset_is_gone_until_it_is_uploaded_again() -> None:
         assert (await client.get("/v1/datasets/gone")).json()["version"]["number"] == 1
 
 
+async def test_two_profiles_are_compared_also_of_two_datasets() -> None:
+    async with running("ledger", "ingestion", "profiling"), gateway() as client:
+        lines = TABLE.splitlines(keepends=True)
+        for name, rows in (("train", lines), ("train", lines[: len(lines) // 2]), ("live", lines[: len(lines) // 3])):
+            assert (await put(client, name, "".join(rows), filename="t.csv")).json()["status"] == "succeeded"
+        at = "/v1/datasets/train/profile/compare"
+        missing = await client.get(at, params={"before": "1", "after": "2"})
+        assert (missing.status_code, "POST /v1/datasets/train/profile" in missing.json()["detail"]) == (404, True)
+        for name, version in (("train", "1"), ("train", "2"), ("live", "1")):
+            made = await client.post(f"/v1/datasets/{name}/profile", json={"version": version}, headers=WAIT)
+            assert made.json()["status"] == "succeeded", made.json()["error"]
+
+        found = (await client.get(at, params={"before": "1", "after": "2"})).json()
+        assert (found["before"], found["after"]) == ("train, version 1", "train, version 2")
+        assert (found["rows_before"], len(found["drift"])) == (len(lines) - 1, 5)
+        across = await client.get(f"{at}.html", params={"other": "live"})
+        assert across.headers["content-type"] == "text/html; charset=utf-8"
+        assert "live, version 1" in across.text
+        same = await client.get(at)
+        assert (same.status_code, same.json()["errors"][0]["pointer"]) == (422, "/after")
+
+
 @pytest.mark.parametrize("kind", ["dataset.ingest", "dataset.profile"])
 async def test_what_is_not_there_fails_and_says_so(kind: str) -> None:
     params: dict[str, Any] = {"name": "x", "file": {"sha256": "0" * 64, "bytes": 1}}

@@ -16,6 +16,7 @@ from consumers.ingestion.conversion import Converted, Hints, Limits, Unreadable
 from consumers.ingestion.convert import convert
 from consumers.ingestion.encodings import LONGEST_LINE
 from consumers.ingestion.forms import MISSING
+from consumers.ingestion.ragged import Doubtful
 from schemas.datasets import ColumnType, FileFormat
 
 LENIENT = Limits(max_rejected_share=1)
@@ -142,6 +143,51 @@ def test_ragged_rows_are_rejected_with_their_lines(tmp_path: Path) -> None:
     reason = "the row has {} fields instead of 2".format
     assert rejects(found) == [(3, reason(1), "2"), (4, reason(3), "3\n,y,z")]
     assert found.warnings == [f"2 of 4 rows were rejected, the first in line 3: {reason(1)}."]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_few_ragged_rows_of_many_are_read_with_care_and_the_others_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes, end: str
+) -> None:
+    lines = ["a,b,c", *(f'{n},"x{n}{end}y",z' for n in range(60_000))]
+    lines[7], lines[30_000], lines[-1] = "1,2", 'p,"q,r",s,t,u', "  "
+    content = mark + end.join([lines[0], "", *lines[1:]]).encode()
+    with monkeypatch.context() as patched:
+        patched.setattr("consumers.ingestion.delimited._read_with_care", None)
+        found = read(tmp_path, content)
+    assert (types(found)["a"], found.rows) == ("integer", 59_997)
+    reason = "the row has {} fields instead of 3".format
+    assert rejects(found) == [
+        (15, reason(2), "1,2"),
+        (60_000, reason(5), "p,q,r,s,t,u"),
+        (119_999, reason(1), "  "),
+    ]
+    monkeypatch.setattr("consumers.ingestion.delimited._read_ragged", _doubted)
+    with_care = read(tmp_path, content)
+    assert rejects(with_care) == rejects(found)
+    assert rows(with_care) == rows(found)
+
+
+def _doubted(*_: object) -> None:
+    raise Doubtful
+
+
+@pytest.mark.parametrize("missing", MISSING[1:])
+def test_what_stands_for_no_value_may_come_late_in_a_column_of_any_type(tmp_path: Path, missing: str) -> None:
+    text = (
+        "a,b,c,d,e,f\n" + "1,0.5,true,2026-01-01,2026-01-01T10:00:00,word\n" * 20_000 + f"{missing},".join([""] * 6)
+    )
+    found = read(tmp_path, text + missing)
+    assert list(types(found).values()) == ["integer", "float", "boolean", "date", "timestamp", "category"]
+    assert [column.missing for column in found.columns] == [1] * 6
+
+
+def test_texts_of_which_a_usual_row_group_does_not_fit_into_memory(tmp_path: Path) -> None:
+    page = "".join(chr(97 + n * n % 23) for n in range(8_000))
+    text = "n,page\n" + "".join(f"{n},{n}{page}\n" for n in range(20_000))
+    found = read(tmp_path, text, limits=Limits(memory_limit_mb=160))
+    assert (found.rows, found.rejected, types(found)) == (20_000, 0, {"n": "integer", "page": "text"})
 
 
 def test_a_quote_that_never_ends_costs_its_line(tmp_path: Path) -> None:

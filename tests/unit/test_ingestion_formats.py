@@ -231,6 +231,15 @@ def _sheet(table: list[list[Any]]) -> str:
     return f'<worksheet xmlns="{_MAIN}"><sheetData>{"".join(lines)}</sheetData></worksheet>'
 
 
+def test_parquet_with_pages_that_do_not_fit_into_memory(tmp_path: Path) -> None:
+    page = "".join(chr(97 + n * n % 23) for n in range(8_000))
+    table = pa.table({"n": range(20_000), "page": [f"{n}{page}" for n in range(20_000)]})
+    packed = io.BytesIO()
+    pq.write_table(table, packed, row_group_size=20_000, data_page_size=1 << 30, use_dictionary=False)
+    found = read(tmp_path, packed.getvalue(), "t.parquet", limits=Limits(memory_limit_mb=160))
+    assert (found.rows, types(found)) == (20_000, {"n": "integer", "page": "text"})
+
+
 def test_excel(tmp_path: Path) -> None:
     book = workbook(
         one=[["n", "x", "zip", "ok"], [1, 1.5, "01234", True], [2, None, "56789", False]], two=[["a"], ["b"]]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from producers.drift import input_drift
-from producers.stability import noise
+from reports.stability import noise
 from schemas.profile import ColumnProfile
 from tests.unit.test_profiling_engine import profiled
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from consumers.profiling.report import render, render_comparison
-from consumers.profiling.report.comparison import band
-from consumers.report import figures, html
+from reports import figures, html, render, render_comparison
+from reports.comparison import band
 from schemas.datasets import ColumnType
 from schemas.profile import (
     Alert,

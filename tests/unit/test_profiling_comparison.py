@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from consumers.profiling.comparison import compare
-from producers.stability import stability_index
+from reports.drift import compare
+from reports.stability import stability_index
 from schemas.profile import ProfileComparison
 from tests.unit.test_profiling_engine import profiled
 

@@ -1,8 +1,8 @@
 """A model's card as a page, in the language of the reports on datasets."""
 
-from consumers.report.frame import navigation, page, static
-from consumers.report.html import el, join
 from consumers.training.report import sections
+from reports.frame import navigation, page, static
+from reports.html import el, join
 from schemas.model_card import ModelCard
 
 __all__ = ["render"]

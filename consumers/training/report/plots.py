@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from consumers.report.figures import count, number
-from consumers.report.html import Html, el, join
+from reports.figures import count, number
+from reports.html import Html, el, join
 from schemas.model_card import Calibration, Confusion, Curve, Residuals
 from schemas.profile import Bin
 

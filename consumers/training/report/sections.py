@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import JsonValue
 
-from consumers.report import marks
-from consumers.report.figures import NONE, count, duration, moment, number, share, shown
-from consumers.report.frame import key_figures, section
-from consumers.report.html import Html, breakable, el, join
 from consumers.training.report import plots
+from reports import marks
+from reports.figures import NONE, count, duration, moment, number, share, shown
+from reports.frame import key_figures, section
+from reports.html import Html, breakable, el, join
 from schemas.datasets import ColumnType
 from schemas.learning import InputColumn
 from schemas.model_card import MetricValue, ModelCard, Trial

@@ -3,11 +3,11 @@
 from collections import Counter
 from typing import Literal
 
-from consumers.profiling.report.columns import references
-from consumers.report import marks
-from consumers.report.figures import count, duration, measured, moment, of, share, shown, size
-from consumers.report.frame import key_figures, section
-from consumers.report.html import Html, el, join
+from reports import marks
+from reports.columns import references
+from reports.figures import count, duration, measured, moment, of, share, shown, size
+from reports.frame import key_figures, section
+from reports.html import Html, el, join
 from schemas.profile import Alert, AlertKind, DatasetProfile
 
 # More than these are folded away, so that the columns are not far.

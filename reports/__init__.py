@@ -1,12 +1,12 @@
 """A profile as a page: one file that needs nothing else, to open, to print and to send."""
 
-from consumers.profiling.report import details, overview, relations
-from consumers.profiling.report.columns import table
-from consumers.profiling.report.comparison import render_comparison
-from consumers.profiling.report.scripts import scripts
-from consumers.report.figures import count
-from consumers.report.frame import navigation, page
-from consumers.report.html import el, join
+from reports import details, overview, relations
+from reports.columns import table
+from reports.comparison import render_comparison
+from reports.figures import count
+from reports.frame import navigation, page
+from reports.html import el, join
+from reports.scripts import scripts
 from schemas.profile import DatasetProfile
 
 __all__ = ["render", "render_comparison"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from consumers.report.figures import plain, shown
+from reports.figures import plain, shown
 from schemas.profile import Bin, ColumnProfile, Correlations, DatasetProfile, ValueCount
 
 # Measured: 10,000 columns in full are 30 MB. Beyond so many columns each is drawn from less.

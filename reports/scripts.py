@@ -1,9 +1,9 @@
 """What the pages of profiles do in the browser."""
 
-from consumers.report.frame import static
+from reports.frame import static
 
 _NAMES = ("charts.js", "related.js", "detail.js", "columns.js", "heatmap.js", "page.js")
 
 
 def scripts() -> list[str]:
-    return [static("consumers.profiling.report", name) for name in _NAMES]
+    return [static("reports", name) for name in _NAMES]

@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from consumers.report import marks
-from consumers.report.figures import (
+from reports import marks
+from reports.figures import (
     NONE,
     is_day,
     measured,
@@ -14,8 +14,8 @@ from consumers.report.figures import (
     share,
     shown,
 )
-from consumers.report.frame import section
-from consumers.report.html import Html, breakable, el, join
+from reports.frame import section
+from reports.html import Html, breakable, el, join
 from schemas.datasets import ColumnType
 from schemas.profile import Alert, ColumnProfile, DatasetProfile
 

@@ -4,10 +4,10 @@ from collections import Counter
 from math import isfinite
 from typing import Literal
 
-from consumers.profiling.report.scripts import scripts
-from consumers.report.figures import count, number, share, shown
-from consumers.report.frame import key_figures, navigation, page, section
-from consumers.report.html import Html, breakable, el, join
+from reports.figures import count, number, share, shown
+from reports.frame import key_figures, navigation, page, section
+from reports.html import Html, breakable, el, join
+from reports.scripts import scripts
 from schemas.profile import ColumnDrift, ProfileComparison
 
 Band = Literal["alike", "shifting", "shifted"]

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from math import isfinite
 
-from consumers.profiling.report.columns import link
-from consumers.profiling.report.details import MATRIX
-from consumers.report import marks
-from consumers.report.figures import count, number, of, plain, share, shown
-from consumers.report.frame import section
-from consumers.report.html import Html, el
+from reports import marks
+from reports.columns import link
+from reports.details import MATRIX
+from reports.figures import count, number, of, plain, share, shown
+from reports.frame import section
+from reports.html import Html, el
 from schemas.profile import ColumnProfile, CorrelationMethod, Correlations, DatasetProfile, MissingPattern
 
 _METHODS = {

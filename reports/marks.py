@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from consumers.report.figures import of
-from consumers.report.html import Html, el
+from reports.figures import of
+from reports.html import Html, el
 from schemas.profile import Bin, ColumnProfile
 
 HEIGHT = 24

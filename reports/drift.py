@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from producers.stability import MISSING, OTHER, Shares, bin_edges, is_varied, stability_index
+from reports.stability import MISSING, OTHER, Shares, bin_edges, is_varied, stability_index
 from schemas.profile import Bin, ColumnDrift, ColumnProfile, DatasetProfile, ProfileComparison
 
 

@@ -10,11 +10,11 @@ from string import Template
 
 from pydantic import JsonValue
 
-from consumers.report.figures import shown
-from consumers.report.html import Html, el, join
+from reports.figures import shown
+from reports.html import Html, el, join
 
 _SCRIPTS = ("dom.js", "figures.js", "theme.js")
-_PACKAGE = "consumers.report"
+_PACKAGE = "reports"
 # In a script element only these can end it or start a comment; U+2028 and U+2029 end lines in old parsers.
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 

@@ -78,3 +78,17 @@ class PredictionDocument(Document):
             IndexModel([("model_id", ASCENDING), ("at", DESCENDING), ("_id", DESCENDING)]),
             IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0),
         ]
+
+
+class PluginDocument(Document):
+    """A trainer, preprocessor or metric that a worker has found."""
+
+    id: str  # type: ignore[assignment]  # kind and name
+    schema_version: int = 1
+    announced_at: datetime
+    description: str
+    """JSON of a PluginDescription."""
+
+    class Settings:
+        name = "plugins"
+        indexes = [IndexModel([("announced_at", ASCENDING)], expireAfterSeconds=24 * 3600)]  # noqa: RUF012
