@@ -70,7 +70,7 @@ class Ledger:
         self._folding: list[_Pending] = []
         self._draining = False
 
-    async def on_delivery(self, delivery: Delivery) -> None:
+    def on_delivery(self, delivery: Delivery) -> None:
         self._unsettled.add()
         self._arrived.append(delivery)
         self._wake.set()
