@@ -6,6 +6,9 @@ A quorum queue writes every acknowledgement to its log, so a frame for twenty co
 import asyncio
 from collections.abc import Callable
 
+# How long an acknowledgement may wait for company. Nobody waits for it; a crash meanwhile only repeats a delivery.
+_LINGER_S = 0.005
+
 
 class Acknowledger:
     """Settles the deliveries of one channel, whose tags count up from 1. `send` acknowledges up to a tag when its
@@ -19,9 +22,9 @@ class Acknowledger:
         self._settled_above_floor: set[int] = set()
 
     def done(self, tag: int) -> None:
-        """Settle this delivery in the next turn of the loop, with whatever else is done by then."""
+        """Settle this delivery in a moment, with whatever else is done by then."""
         if not self._done:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_later(_LINGER_S, self.flush)
         self._done.add(tag)
 
     def flush(self) -> None:

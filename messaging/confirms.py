@@ -41,15 +41,17 @@ class Confirms:
         message_id = f"{self._name}-{number}"
         frames = codec.publish(self.channel.number, exchange, routing_key, headers, message_id, body, self._frame_max)
         self._number = number
+        # Nagle's algorithm: while the broker has yet to confirm what it has, more need not come in single pieces.
+        self.channel.wire.write(frames, patient=bool(self._waiting))
         future: asyncio.Future[Fate] = self._loop.create_future()
         due_at = self._loop.time() + self._deadline_s
         self._waiting[number] = future, due_at
         if self._timer is None:
             self._timer = self._loop.call_at(due_at, self._expire)
-        self.channel.wire.write(frames)
         return future
 
     def confirmed(self, tag: int, *, multiple: bool, taken: bool) -> None:
+        self.channel.wire.flush()
         fate = Fate.TAKEN if taken else Fate.REFUSED
         if not multiple:
             self._settle(tag, fate)

@@ -22,6 +22,7 @@ from messaging import codec
 log = structlog.get_logger()
 
 _TELL_ALIVE_S = 1.0
+_GATHER_S = 0.001
 _KINDS = frozenset({codec.METHOD, codec.HEADER, codec.BODY, codec.HEARTBEAT})
 
 
@@ -125,6 +126,8 @@ class Wire(asyncio.StreamReaderProtocol):
         self._readable = True
         self._told_alive_at = 0.0
         self._out: list[bytes] = []
+        self._flushing: asyncio.Handle | None = None
+        self._patient = False
         self.writable = asyncio.Event()
         self.writable.set()
 
@@ -135,17 +138,27 @@ class Wire(asyncio.StreamReaderProtocol):
             found = self._channels[number] = WireChannel(self, number)
         return found
 
-    def write(self, data: bytes) -> None:
-        """Send with whatever else is written in this turn of the loop."""
-        if not self._out:
-            self._loop.call_soon(self.flush)
+    def write(self, data: bytes, *, patient: bool = False) -> None:
+        """Send with whatever else is written in this turn of the loop; what is patient waits a moment longer."""
         self._out.append(data)
+        if patient and self._flushing is None:
+            self._flushing, self._patient = self._loop.call_later(_GATHER_S, self.flush), True
+        elif not patient and (self._flushing is None or self._patient):
+            self._forget_timer()
+            self._flushing = self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
+        """Send all that was written."""
+        self._forget_timer()
         if self._out and self._transport is not None:
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
             self._transport.write(data)
+
+    def _forget_timer(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing, self._patient = None, False
 
     async def idle(self) -> None:
         """Return when nothing that a channel spawned runs any more."""

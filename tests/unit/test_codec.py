@@ -52,7 +52,7 @@ def test_a_publish_is_what_pamqp_makes_of_it(
         headers=headers, content_type="application/json", delivery_mode=2, message_id=message_id
     )
     room = FRAME_MAX - codec.OVERHEAD
-    frames = [
+    frames: list[Any] = [
         commands.Basic.Publish(exchange=exchange, routing_key=key, mandatory=True),
         ContentHeader(body_size=len(body), properties=properties),
         *(ContentBody(body[at : at + room]) for at in range(0, len(body), room)),
