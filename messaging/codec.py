@@ -32,7 +32,7 @@ _unpack_i8 = struct.Struct(">b").unpack_from
 _END = bytes([END])
 _BASIC = 60
 PUBLISH, RETURN, DELIVER, ACK, NACK = (struct.pack(">HH", _BASIC, method) for method in (40, 50, 60, 80, 120))
-CHANNEL_CLOSE, CHANNEL_CLOSE_OK = struct.pack(">HH", 20, 40), struct.pack(">HH", 20, 41)
+CHANNEL_OPEN_OK, CHANNEL_CLOSE, CHANNEL_CLOSE_OK = (struct.pack(">HH", 20, method) for method in (11, 40, 41))
 BEAT = _pack_start(HEARTBEAT, 0, 0) + _END
 
 # Which properties a content header carries, in the order in which they follow (4.2.6.1).

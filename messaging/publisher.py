@@ -81,6 +81,8 @@ class AmqpPublisher:
         except CONNECTION_EXCEPTIONS as error:
             raise BrokerUnavailable(f"connection to the broker lost: {error}") from error
         channel = self.connection.wire.channel(underlay.number)
+        if underlay.is_closed or not channel.is_open:  # which aio-pika is about to notice
+            raise BrokerUnavailable("connection to the broker lost")
         if self._confirms is None or self._confirms.channel is not channel:
             frame_max = underlay.connection.connection_tune.frame_max
             self._confirms = Confirms(channel, frame_max, self._deadline_s)

@@ -43,10 +43,10 @@ class OnConfirm(Protocol):
 
 
 class WireChannel:
-    """A channel from its first use here until it is closed. Its number may be used again, by another one."""
+    """A channel from when it was opened until it is closed. Its number may be used again, by another one."""
 
-    def __init__(self, wire: "Wire", number: int) -> None:
-        self.wire, self.number, self.is_open = wire, number, True
+    def __init__(self, wire: "Wire", number: int, *, is_open: bool = True) -> None:
+        self.wire, self.number, self.is_open = wire, number, is_open
         self.on_confirm: OnConfirm | None = None
         self.on_closed: list[Callable[[], None]] = []
         self.arriving: _Arriving | None = None
@@ -124,7 +124,7 @@ class Wire(asyncio.StreamReaderProtocol):
         self._past: list[WireChannel] = []
         self._rest = b""
         self._readable = True
-        self._told_alive_at = 0.0
+        self.told_alive_at = 0.0
         self._out: list[bytes] = []
         self._flushing: asyncio.Handle | None = None
         self._patient = False
@@ -132,11 +132,8 @@ class Wire(asyncio.StreamReaderProtocol):
         self.writable.set()
 
     def channel(self, number: int) -> WireChannel:
-        """The channel that has this number now."""
-        found = self._channels.get(number)
-        if found is None:
-            found = self._channels[number] = WireChannel(self, number)
-        return found
+        """The channel that has this number now; one that is closed when there is none."""
+        return self._channels.get(number) or WireChannel(self, number, is_open=False)
 
     def write(self, data: bytes, *, patient: bool = False) -> None:
         """Send with whatever else is written in this turn of the loop; what is patient waits a moment longer."""
@@ -150,10 +147,11 @@ class Wire(asyncio.StreamReaderProtocol):
     def flush(self) -> None:
         """Send all that was written."""
         self._forget_timer()
-        if self._out and self._transport is not None:
+        if self._out:
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
-            self._transport.write(data)
+            if self._transport is not None:
+                self._transport.write(data)
 
     def _forget_timer(self) -> None:
         if self._flushing is not None:
@@ -209,10 +207,10 @@ class Wire(asyncio.StreamReaderProtocol):
     def _pass_on(self, others: list[bytes]) -> None:
         """aio-pika gives a connection up on which it hears nothing, and a busy broker sends no heartbeats."""
         now = self._loop.time()
-        if not others and now - self._told_alive_at > _TELL_ALIVE_S:
+        if not others and now - self.told_alive_at > _TELL_ALIVE_S:
             others = [codec.BEAT]
         if others:
-            self._told_alive_at = now
+            self.told_alive_at = now
             super().data_received(b"".join(others))
 
     def _takes(self, kind: int, number: int, payload: bytes) -> bool:
@@ -227,20 +225,25 @@ class Wire(asyncio.StreamReaderProtocol):
 
     def _takes_method(self, number: int, channel: WireChannel | None, payload: bytes) -> bool:
         method = payload[:4]
+        if channel is None:
+            if method == codec.CHANNEL_OPEN_OK:
+                self._channels[number] = WireChannel(self, number)
+            return False
         if method == codec.DELIVER:
-            deliver = codec.deliver(payload)
-            consumer = self._consumers.get(deliver.consumer_tag)
-            if consumer is None:
-                return False
-            channel = channel or self.channel(number)
-            channel.arriving = _Arriving(lambda content, body: consumer(channel, deliver, content, body))
-            return True
-        if method in {codec.CHANNEL_CLOSE, codec.CHANNEL_CLOSE_OK} and channel is not None:
+            return self._takes_delivery(channel, codec.deliver(payload))
+        if method in {codec.CHANNEL_CLOSE, codec.CHANNEL_CLOSE_OK}:
             self._close(number)
             return False
-        if channel is None or channel.on_confirm is None:
+        if channel.on_confirm is None:
             return False
         return self._takes_confirm(channel, channel.on_confirm, method, payload)
+
+    def _takes_delivery(self, channel: WireChannel, deliver: codec.Deliver) -> bool:
+        consumer = self._consumers.get(deliver.consumer_tag)
+        if consumer is None:
+            return False
+        channel.arriving = _Arriving(lambda content, body: consumer(channel, deliver, content, body))
+        return True
 
     @staticmethod
     def _takes_confirm(channel: WireChannel, heard: OnConfirm, method: bytes, payload: bytes) -> bool:
