@@ -168,7 +168,7 @@ def _properties(payload: bytes) -> tuple[dict[str, Any], str]:
 
 def _short_text(data: bytes, at: int) -> tuple[str, int]:
     end = at + 1 + data[at]
-    return data[at + 1 : end].decode(), end
+    return data[at + 1 : end].decode(errors="replace"), end
 
 
 def _frame(kind: int, channel: int, payload: bytes) -> bytes:
