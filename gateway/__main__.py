@@ -6,6 +6,7 @@ import structlog
 import uvicorn
 
 from gateway.app import create_app
+from gateway.server import GatheringProtocol
 from gateway.settings import GatewaySettings
 from telemetry import collector, logs
 
@@ -22,7 +23,7 @@ def main() -> int:
             host=settings.host,
             port=settings.port,
             loop="uvloop",
-            http="httptools",
+            http=GatheringProtocol,
             log_config=None,
             access_log=False,
             proxy_headers=False,

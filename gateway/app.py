@@ -3,14 +3,16 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
 from gateway import problems
 from gateway.cancellation import Cancellation
@@ -77,32 +79,38 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        middleware=(layers := _layers(settings)),
     )
-    for part in (jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router):
-        app.include_router(part)
     for part in (
-        learning.hot,
-        learning.router,
-        models.router,
-        predictions.router,
-        uploads.router,
-        health.router,
-        asyncapi.router,
+        *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
+        *(learning.hot, learning.router, models.router, predictions.router),
+        *(uploads.router, health.router, asyncapi.router),
     ):
         app.include_router(part)
     problems.install(app)
     _document(app)
-    app.add_middleware(HotPath, routes=[*jobs.hot.routes, *inference.router.routes, *learning.hot.routes])
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=_EXPOSED,
-        )
-    app.add_middleware(Front)
+    _serve_first(app, [*jobs.hot.routes, *inference.router.routes, *learning.hot.routes], layers)
     return app
+
+
+def _layers(settings: GatewaySettings) -> list[Middleware]:
+    """What every request passes, outermost first."""
+    if not settings.cors_origins:
+        return [Middleware(Front)]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["*"],
+        expose_headers=_EXPOSED,
+    )
+    return [Middleware(Front), cors]
+
+
+def _serve_first(app: FastAPI, routes: Sequence[BaseRoute], layers: Sequence[Middleware]) -> None:
+    """Hot routes are answered before the layers that FastAPI and Starlette put around all of ours."""
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: HotPath(build(), routes, layers)  # type: ignore[method-assign]  # no other way
 
 
 @asynccontextmanager

@@ -2,14 +2,16 @@
 
 import re
 import time
-from uuid import uuid4
+from functools import cache
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from prometheus_client import Histogram
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import ProblemError, response
+from schemas.envelope import new_id
 from telemetry import metrics, trace
 
 log = structlog.get_logger()
@@ -28,7 +30,7 @@ class Front:
             return
         headers = Headers(scope=scope)
         request_id = headers.get("x-request-id", "")
-        request_id = request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex
+        request_id = request_id if _REQUEST_ID.fullmatch(request_id) else new_id()
         scope["millrace.request_id"] = request_id
         scope["millrace.traceparent"] = trace.child_of(headers.get("traceparent"))
         if scope["path"].startswith("/api/v1/"):  # the documented prefix of older clients
@@ -40,14 +42,16 @@ class Front:
 
     async def _observed(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 0
+        ids = (
+            (b"x-request-id", scope["millrace.request_id"].encode()),
+            (b"traceparent", scope["millrace.traceparent"].encode()),
+        )
 
         async def send_with_ids(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                found = MutableHeaders(scope=message)
-                found["X-Request-ID"] = scope["millrace.request_id"]
-                found["traceparent"] = scope["millrace.traceparent"]
+                message["headers"] = [*message.get("headers", ()), *ids]
             await send(message)
 
         try:
@@ -63,7 +67,12 @@ class Front:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            metrics.HTTP_SECONDS.labels(method, route, status).observe(seconds)
+            _seconds_of(method, route, status).observe(seconds)
             log.info(
                 "request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 1)
             )
+
+
+@cache
+def _seconds_of(method: str, route: str, status: int) -> Histogram:
+    return metrics.HTTP_SECONDS.labels(method, route, status)

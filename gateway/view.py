@@ -11,9 +11,9 @@ from pydantic_core import from_json
 
 from gateway.watch import StoreWatch
 from schemas.envelope import Envelope
-from schemas.lifecycle import JobState, Position
+from schemas.lifecycle import JobState
 from schemas.problems import PROBLEM_TYPES
-from schemas.resources import Job, JobSummary
+from schemas.resources import Job, JobLinks, JobSummary
 from storage import jobs
 from storage.blobs import BlobMissing, BlobStore
 from storage.database import StoreUnavailable
@@ -180,15 +180,18 @@ def snapshot_of(document: JobDocument | None) -> Snapshot | None:
 
 
 def fresh(envelope: Envelope, params: dict[str, Any]) -> Job:
-    """The job as it is right after the broker confirmed it."""
-    position = Position.of(JobState.QUEUED, generation=envelope.generation, attempt=envelope.attempt)
-    fields = {
-        **envelope.model_dump(include={"kind", "principal", "generation", "attempt"}),
-        "status": JobState.QUEUED,
-        "created_at": envelope.time,
-    }
-    snapshot = Snapshot(envelope.job_id, position.order, fields)
-    return Job.model_validate({**_common(snapshot), "params": params})
+    """The job as it is right after the broker confirmed it. Constructed, not validated: nothing of it is unknown."""
+    return Job.model_construct(
+        id=envelope.job_id,
+        kind=envelope.kind,
+        status=JobState.QUEUED,
+        principal=envelope.principal,
+        created_at=envelope.time,
+        attempt=envelope.attempt,
+        generation=envelope.generation,
+        links=_links(envelope.job_id),
+        params=params,
+    )
 
 
 def summary(document: JobDocument) -> JobSummary:
@@ -204,8 +207,12 @@ def _common(snapshot: Snapshot) -> dict[str, Any]:
         **{name: fields.get(name) for name in names},
         "progress": fields.get("progress"),
         "error": failure(fields.get("error")),
-        "links": {"self": f"/v1/jobs/{snapshot.job_id}", "events": f"/v1/jobs/{snapshot.job_id}/events"},
+        "links": _links(snapshot.job_id),
     }
+
+
+def _links(job_id: str) -> JobLinks:
+    return JobLinks(self=f"/v1/jobs/{job_id}", events=f"/v1/jobs/{job_id}/events")
 
 
 def failure(error: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,24 +1,25 @@
 """Publishing that either succeeded or raised: persistent, mandatory, confirmed, within a deadline.
 
-Uses aio-pika's connection and recovery, but aiormq's `basic_publish` for the publish itself: aio-pika's own waits for
-the socket to drain while it holds the channel's lock, which makes concurrent publishes go one by one.
+aio-pika connects, opens the channel and recovers both; the publish itself goes under it, onto the wire.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import count
+from functools import cache
 from typing import Protocol, cast
-from uuid import uuid4
 
 import aio_pika
 import aiormq
-from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
+from aio_pika.abc import AbstractRobustChannel
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from prometheus_client import Histogram
 
+from messaging.confirms import Confirms, Fate
 from messaging.message import OutgoingMessage
 from messaging.settings import BrokerSettings
+from messaging.wire import WiredConnection
 from telemetry import metrics
 
 _RECONNECT_INTERVAL_S = 1
@@ -49,12 +50,9 @@ class AmqpPublisher:
     """One connection and one channel for publishing only: a resource alarm blocks publishing connections, and must
     not block acknowledgements."""
 
-    def __init__(
-        self, connection: AbstractRobustConnection, channel: AbstractRobustChannel, deadline_s: float
-    ) -> None:
+    def __init__(self, connection: WiredConnection, channel: AbstractRobustChannel, deadline_s: float) -> None:
         self.connection, self._channel, self._deadline_s = connection, channel, deadline_s
-        # A message id of its own for every transmission: the channel matches returned messages by it.
-        self._name, self._transmissions = uuid4().hex, count()
+        self._confirms: Confirms | None = None
 
     @property
     def connected(self) -> bool:
@@ -62,48 +60,50 @@ class AmqpPublisher:
 
     async def publish(self, message: OutgoingMessage, *, exchange: str, routing_key: str) -> None:
         started = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                await self._send(message, exchange, routing_key)
-        except TimeoutError:
-            raise BrokerUnavailable(f"no confirm from the broker within {self._deadline_s:g} s") from None
-        except PublishError as error:
-            raise Unroutable(f"nothing is bound to {exchange!r} for {routing_key!r}") from error
-        except DeliveryError as error:
-            raise BrokerUnavailable(f"the broker refused a message for {routing_key!r}; its queue is full") from error
-        except CONNECTION_EXCEPTIONS as error:
-            raise BrokerUnavailable(f"connection to the broker lost: {error}") from error
-        metrics.PUBLISH_SECONDS.labels(exchange).observe(time.perf_counter() - started)
+        confirms = self._confirms
+        if confirms is None or not confirms.channel.is_open or not confirms.channel.wire.writable.is_set():
+            confirms = await self._ready()
+        fate = await confirms.publish(exchange, routing_key, message.headers, message.body)
+        if fate is not Fate.TAKEN:
+            raise _failure(fate, exchange, routing_key, self._deadline_s)
+        _seconds_of(exchange).observe(time.perf_counter() - started)
 
-    async def _send(self, message: OutgoingMessage, exchange: str, routing_key: str) -> None:
+    async def _ready(self) -> Confirms:
+        """The channel that publishes now, when its socket takes something."""
         if not self.connected:  # at once, so that a caller is told instead of kept waiting
             raise BrokerUnavailable("not connected to the broker")
-        channel = cast("aiormq.Channel", await self._channel.get_underlay_channel())
         try:
-            await self._publish_on(channel, message, exchange, routing_key)
-        except asyncio.CancelledError:
-            # How aiormq ends waiting for a confirm on a connection that it gives up: nobody has cancelled us.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            raise BrokerUnavailable("connection to the broker given up before its confirm") from None
+            async with asyncio.timeout(self._deadline_s):
+                underlay = cast("aiormq.Channel", await self._channel.get_underlay_channel())
+                await self.connection.wire.writable.wait()
+        except TimeoutError:
+            raise BrokerUnavailable(f"the broker takes nothing, for {self._deadline_s:g} s") from None
+        except CONNECTION_EXCEPTIONS as error:
+            raise BrokerUnavailable(f"connection to the broker lost: {error}") from error
+        channel = self.connection.wire.channel(underlay.number)
+        if underlay.is_closed or not channel.is_open:  # which aio-pika is about to notice
+            raise BrokerUnavailable("connection to the broker lost")
+        if self._confirms is None or self._confirms.channel is not channel:
+            frame_max = underlay.connection.connection_tune.frame_max
+            self._confirms = Confirms(channel, frame_max, self._deadline_s)
+        return self._confirms
 
-    async def _publish_on(
-        self, channel: aiormq.Channel, message: OutgoingMessage, exchange: str, routing_key: str
-    ) -> None:
-        await channel.basic_publish(
-            message.body,
-            exchange=exchange,
-            routing_key=routing_key,
-            mandatory=True,
-            wait=False,
-            properties=aiormq.spec.Basic.Properties(
-                headers=message.headers,
-                content_type="application/json",
-                delivery_mode=2,
-                message_id=f"{self._name}-{next(self._transmissions)}",
-            ),
-        )
+
+def _failure(fate: Fate, exchange: str, routing_key: str, deadline_s: float) -> PublishFailed:
+    match fate:
+        case Fate.RETURNED:
+            return Unroutable(f"nothing is bound to {exchange!r} for {routing_key!r}")
+        case Fate.REFUSED:
+            return BrokerUnavailable(f"the broker refused a message for {routing_key!r}; its queue is full")
+        case Fate.OVERDUE:
+            return BrokerUnavailable(f"no confirm from the broker within {deadline_s:g} s")
+        case _:
+            return BrokerUnavailable("connection to the broker lost before its confirm")
+
+
+@cache
+def _seconds_of(exchange: str) -> Histogram:
+    return metrics.PUBLISH_SECONDS.labels(exchange)
 
 
 @asynccontextmanager
@@ -120,7 +120,7 @@ async def open_publisher(settings: BrokerSettings, name: str) -> AsyncIterator[A
         await connection.close()
 
 
-async def connect(settings: BrokerSettings, name: str) -> AbstractRobustConnection:
+async def connect(settings: BrokerSettings, name: str) -> WiredConnection:
     """Raises BrokerUnavailable."""
     try:
         return await aio_pika.connect_robust(
@@ -129,6 +129,7 @@ async def connect(settings: BrokerSettings, name: str) -> AbstractRobustConnecti
             reconnect_interval=_RECONNECT_INTERVAL_S,
             heartbeat=settings.heartbeat_s,
             client_properties={"connection_name": name},
+            connection_class=WiredConnection,
         )
     except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
         raise BrokerUnavailable(f"cannot connect to the broker: {error}") from error

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
-from schemas.envelope import Envelope, message_type
+from schemas.envelope import Envelope, message_type, new_id
 from schemas.kinds import AnyKind
 from schemas.lifecycle import JobCancelled, JobError
 
 
 def new_job_id() -> str:
-    return uuid4().hex
+    return new_id()
 
 
 def job_id_for(principal: str, route: str, idempotency_key: str) -> str:
@@ -31,7 +31,7 @@ def command_envelope(
     deadline: datetime | None = None,
 ) -> Envelope:
     return Envelope(
-        id=uuid4().hex,
+        id=new_id(),
         source=source,
         type=message_type(kind.name),
         subject=job_id,

@@ -1,8 +1,8 @@
 """The metadata around every message: CloudEvents 1.0 attributes plus our own, carried as AMQP headers."""
 
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Annotated, Any, Self
-from uuid import uuid4
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -58,7 +58,7 @@ class Envelope(BaseModel):
         """The envelope of `event`, a fact about this command's job and caused by this message."""
         return self.model_copy(
             update={
-                "id": uuid4().hex,
+                "id": new_id(),
                 "source": source,
                 "type": message_type(event.contract_name),
                 "time": datetime.now(UTC),
@@ -68,6 +68,11 @@ class Envelope(BaseModel):
                 "causation_id": self.id,
             }
         )
+
+
+def new_id() -> str:
+    """128 random bits as hexadecimal digits: as good as a UUID, for a third of its price."""
+    return token_hex(16)
 
 
 def message_type(contract_name: str) -> str:

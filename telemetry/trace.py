@@ -15,8 +15,9 @@ _TRACEPARENT = re.compile(
 def child_of(traceparent: str | None) -> str:
     """A traceparent with a new span id: in the caller's trace when `traceparent` is valid, else in a new trace."""
     match = _TRACEPARENT.fullmatch(traceparent or "")
-    trace_id, flags = (match[1], match[3]) if match else (secrets.token_hex(16), "01")
-    return f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
+    new = secrets.token_hex(24)
+    trace_id, flags = (match[1], match[3]) if match else (new[16:], "01")
+    return f"00-{trace_id}-{new[:16]}-{flags}"
 
 
 def trace_id(traceparent: str | None) -> str | None:

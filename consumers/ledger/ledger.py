@@ -39,7 +39,7 @@ log = structlog.get_logger()
 PREFETCH = 4_000
 LINGER_S = 0.25
 PACE_INTERVAL_S = 1.0
-MAX_BULK = 1_000  # jobs in one write; bounds its size and how long a store may hold it
+MAX_BULK = 200  # jobs in one write: a slow store must end it within its time-out, also when all of them collide
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Ledger:
         self._folding: list[_Pending] = []
         self._draining = False
 
-    async def on_delivery(self, delivery: Delivery) -> None:
+    def on_delivery(self, delivery: Delivery) -> None:
         self._unsettled.add()
         self._arrived.append(delivery)
         self._wake.set()

@@ -29,8 +29,7 @@ class Progress:
 
     def announce(self, started_at: datetime) -> None:
         """Publish JobStarted unless the attempt ends within `ANNOUNCE_AFTER_S`."""
-        started = JobStarted(started_at=started_at, worker=self._worker)
-        self._timer = asyncio.get_running_loop().call_later(ANNOUNCE_AFTER_S, self.tell, started)
+        self._timer = asyncio.get_running_loop().call_later(ANNOUNCE_AFTER_S, self._tell_start, started_at)
 
     async def report(self, fraction: float, message: str, eta_s: float | None = None) -> None:
         now = time.monotonic()
@@ -44,6 +43,9 @@ class Progress:
             self._timer.cancel()
         if self._telling is not None and not self._telling.done():
             await self._telling
+
+    def _tell_start(self, started_at: datetime) -> None:
+        self.tell(JobStarted(started_at=started_at, worker=self._worker))
 
     def tell(self, event: LifecycleEvent) -> None:
         """Publish an event of the running attempt, unless one is under way."""

@@ -33,6 +33,8 @@ class Worker:
     def __init__(self, station: Station) -> None:
         self.kind, self._station = station.kind, station
         self._in_flight = InFlight()
+        self._waited = metrics.QUEUE_WAIT_SECONDS.labels(self.kind)
+        self._ran, self._running = metrics.RUN_SECONDS.labels(self.kind), metrics.IN_FLIGHT.labels(self.kind)
 
     async def start(self) -> None:
         station, services = self._station, self._station.services
@@ -70,7 +72,7 @@ class Worker:
         if decision is not None:
             messages = await station.parcels(decision, command)
         else:
-            metrics.QUEUE_WAIT_SECONDS.labels(self.kind).observe((started_at - envelope.time).total_seconds())
+            self._waited.observe((started_at - envelope.time).total_seconds())
             decision, messages = await station.conclude(self._run(command, started_at), command, started_at)
             self._intake.look()
         await self._publish(decision, messages)
@@ -92,7 +94,7 @@ class Worker:
 
         try:
             with (
-                metrics.IN_FLIGHT.labels(self.kind).track_inprogress(),
+                self._running.track_inprogress(),
                 station.cancellations.stoppable(envelope, stop),
             ):
                 failpoints.reach("worker.before-handle")
@@ -103,7 +105,7 @@ class Worker:
             raise Cancelled from None
         finally:
             await progress.close()
-            metrics.RUN_SECONDS.labels(self.kind).observe(time.perf_counter() - started)
+            self._ran.observe(time.perf_counter() - started)
         # Constructed, not validated: the result is an instance of a contract already.
         return JobSucceeded.model_construct(
             started_at=started_at, finished_at=datetime.now(UTC), result=result.model_dump(mode="json")

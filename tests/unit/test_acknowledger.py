@@ -2,9 +2,8 @@
 
 import asyncio
 import random
-from typing import Any, cast
+from typing import Any
 
-from aiormq.abc import AbstractChannel
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,24 +15,22 @@ class StrictChannel:
         self.out = set(range(1, delivered + 1))
         self.frames = 0
 
-    async def basic_ack(self, tag: int, *, multiple: bool, wait: bool) -> None:
-        assert not wait
+    def ack(self, tag: int, multiple: bool) -> None:
         assert tag in self.out, "PRECONDITION_FAILED - unknown delivery tag"
         self.out -= {other for other in self.out if other <= tag} if multiple else {tag}
         self.frames += 1
-        await asyncio.sleep(0)
 
 
 def settle(delivered: int, batches: list[list[int]]) -> StrictChannel:
     async def run() -> StrictChannel:
         channel = StrictChannel(delivered)
-        acknowledger = Acknowledger(cast("AbstractChannel", channel))
+        acknowledger = Acknowledger(channel.ack)
         asked: set[int] = set()
         for batch in batches:
             for tag in batch:
                 asked.add(tag)
                 acknowledger.done(tag)
-            await acknowledger.flushed()
+            acknowledger.flush()
             assert channel.out == set(range(1, delivered + 1)) - asked, "settled exactly what was asked for"
         return channel
 
