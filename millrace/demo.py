@@ -1,5 +1,5 @@
-"""`millrace demo`: embed a few hundred real paragraphs through the running stack, search them by meaning, and profile
-them as a table."""
+"""`millrace demo`: embed a few hundred real paragraphs through the running stack, search them by meaning, profile them
+as a table, and train a model that tells which package a paragraph comes from."""
 
 import ast
 import csv
@@ -19,9 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from millrace.client import Client
-from millrace.stack.errors import StackError
+from millrace.following import followed, succeeded
 from millrace.stack.settings import StackSettings
 from schemas.jobs.dataset_profile import DatasetProfiled
+from schemas.jobs.model_predict import RowsPredicted
+from schemas.jobs.model_train import ModelTrained
 from schemas.resources import Job
 
 _PACKAGES = (
@@ -41,6 +43,7 @@ _PER_PACKAGE = _PARAGRAPHS // len(_PACKAGES)
 _PER_JOB = 4
 _CONCURRENT = 16
 _WAIT_S = 60
+_SEARCH_S = 20
 _QUERY = "wait a little longer before each new try after a failure"
 
 
@@ -49,6 +52,7 @@ The stack goes on running. Try next:
   millrace status                                               every URL, and the API key
   millrace jobs                                                 what has just run
   millrace datasets add FILE; millrace datasets profile NAME    a table of your own
+  millrace models train NAME COLUMN                             a model that predicts a column of it
   millrace submit text.embed '{"inputs": ["a text"]}' --wait 10
   millrace submit system.probe '{"failure": "error"}'           then see it being retried: millrace jobs
   millrace down                                                 stop everything
@@ -94,7 +98,7 @@ def run(client: Client, console: Console) -> None:
     console.print(f"Embedding {len(corpus)} paragraphs from {len(_PACKAGES)} packages, as {len(batches)} jobs")
     jobs = _embed(client, batches, console)
     vectors = [vector for job in jobs for vector in _vectors(client.get(job.id))]
-    query = _vectors(_succeeded(client.submit("text.embed", {"inputs": [_QUERY]}, wait=_WAIT_S)))[0]
+    query = _vectors(succeeded(client.submit("text.embed", {"inputs": [_QUERY]}, wait=_WAIT_S)))[0]
     # Vectors of unit length: the dot product is the cosine similarity.
     ranked = sorted(((sum(map(mul, query, v)), p) for v, p in zip(vectors, corpus, strict=True)), key=lambda r: -r[0])
     table = Table(title=f"Nearest to “{_QUERY}”", title_justify="left")
@@ -105,6 +109,7 @@ def run(client: Client, console: Console) -> None:
         table.add_row(f"{similarity:.3f}", paragraph.origin, paragraph.text[:160])
     console.print(table)
     _describe(client, corpus, console)
+    _learn(client, console)
     console.print(_NEXT, markup=False)
 
 
@@ -113,8 +118,8 @@ def _describe(client: Client, corpus: list[Paragraph], console: Console) -> None
     with TemporaryDirectory() as folder:
         file = Path(folder) / "docstrings.csv"
         _write_table(corpus, file)
-        ingested = _succeeded(client.datasets.add(file, wait=_WAIT_S))
-    profiled = _succeeded(client.datasets.profile("docstrings", wait=_WAIT_S))
+        ingested = succeeded(client.datasets.add(file, wait=_WAIT_S))
+    profiled = succeeded(client.datasets.profile("docstrings", wait=_WAIT_S))
     headline = DatasetProfiled.model_validate(profiled.result).headline
     report = StackSettings().data_dir.resolve() / "docstrings-profile.html"
     report.write_bytes(client.datasets.report("docstrings"))
@@ -123,6 +128,26 @@ def _describe(client: Client, corpus: list[Paragraph], console: Console) -> None
     for alert in headline.top_alerts:
         console.print(f"  - {alert}", markup=False)
     console.print(f"Its report: {report.as_uri()}", markup=False)
+
+
+def _learn(client: Client, console: Console) -> None:
+    """Train a model on the table, show how good it is, and ask it about a sentence that it has not seen."""
+    console.print(f"\nLearning which package a paragraph comes from; the search takes {_SEARCH_S} s:")
+    # The name of the object would tell the package.
+    asked = client.models.train("docstrings", "package", exclude=["object"], budget_s=_SEARCH_S, name="package-of")
+    trained = ModelTrained.model_validate(succeeded(followed(client, asked, quiet=False)).result)
+    table = Table("Metric", "Model", "Blind guess", box=None)
+    for name, value in trained.metrics.items():
+        table.add_row(name, f"{value:.3f}", f"{trained.baseline[name]:.3f}")
+    console.print(table)
+    card = StackSettings().data_dir.resolve() / "package-of-card.html"
+    card.write_bytes(client.models.page("package-of", trained.version))
+    console.print(f"{trained.trials} trials, the best one by {trained.best_trainer}. Its card: {card.as_uri()}")
+    row = {"words": len(_QUERY.split()), "characters": len(_QUERY), "first_word": "wait", "is_sentence": False}
+    answered = succeeded(client.models.predict("package-of", [row | {"text": _QUERY}], wait=_WAIT_S))
+    found = RowsPredicted.model_validate(answered.result)
+    likely = max((found.probabilities or [[0.0]])[0])
+    console.print(f"“{_QUERY}” sounds like {found.predictions[0]} ({likely:.0%}).")
 
 
 def _write_table(corpus: list[Paragraph], file: Path) -> None:
@@ -144,17 +169,11 @@ def _embed(client: Client, batches: list[list[Paragraph]], console: Console) -> 
 
         def embed(batch: list[Paragraph]) -> Job:
             inputs = [paragraph.text for paragraph in batch]
-            job = _succeeded(client.submit("text.embed", {"inputs": list(inputs)}, wait=_WAIT_S))
+            job = succeeded(client.submit("text.embed", {"inputs": list(inputs)}, wait=_WAIT_S))
             progress.advance(bar)
             return job
 
         return list(threads.map(embed, batches))
-
-
-def _succeeded(job: Job) -> Job:
-    if job.status != "succeeded":
-        raise StackError(f"job {job.id} is {job.status}: {job.error.detail if job.error else 'not within the wait'}")
-    return job
 
 
 def _vectors(job: Job) -> list[list[float]]:
