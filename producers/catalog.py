@@ -1,6 +1,7 @@
 """What of a job's result goes into the catalog of datasets."""
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -20,6 +21,16 @@ def dataset_id_of(principal: str, name: str) -> str:
 
 def profile_id_of(dataset_id: str, version: str, target: str | None) -> str:
     return uuid5(NAMESPACE_URL, f"urn:millrace:profile:{dataset_id}.{version}\n{target or ''}").hex
+
+
+def model_id_of(principal: str, name: str) -> str:
+    """A name means one model per owner, like a dataset's."""
+    return uuid5(NAMESPACE_URL, f"urn:millrace:model:{principal}\n{name}").hex
+
+
+def model_version_of(job_id: str, generation: int) -> str:
+    """A training makes one version, however often it ran; its replay by an operator makes another."""
+    return sha256(f"{job_id}.{generation}".encode()).hexdigest()[:12]
 
 
 async def catalog(

@@ -304,6 +304,20 @@ class ProfileDocument(Document):
         indexes = [IndexModel([("dataset_id", ASCENDING), ("created_at", DESCENDING)])]  # noqa: RUF012
 
 
+class PluginDocument(Document):
+    """A trainer, preprocessor or metric that a worker has found."""
+
+    id: str  # type: ignore[assignment]  # kind and name
+    schema_version: int = 1
+    announced_at: datetime
+    description: str
+    """JSON of a PluginDescription."""
+
+    class Settings:
+        name = "plugins"
+        indexes = [IndexModel([("announced_at", ASCENDING)], expireAfterSeconds=24 * 3600)]  # noqa: RUF012
+
+
 DOCUMENTS: tuple[type[Document], ...] = (
     JobDocument,
     DeadlineDocument,
@@ -316,4 +330,5 @@ DOCUMENTS: tuple[type[Document], ...] = (
     ProfileDocument,
     ModelDocument,
     ModelVersionDocument,
+    PluginDocument,
 )
