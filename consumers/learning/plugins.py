@@ -97,7 +97,8 @@ class Trainer(Plugin, Generic[C, S]):
 
     @abstractmethod
     def fit(self, state: S, data: Matrix, target: Array) -> Fitted[S]:
-        """One chunk more: some seconds of work at most, on tables that fit into memory."""
+        """One chunk more: some seconds of work at most, on tables that fit into memory. May change `state` in place:
+        whoever needs the earlier one dumps it before."""
 
     @abstractmethod
     def predict(self, state: S, data: Matrix) -> Array:
@@ -110,7 +111,7 @@ class Trainer(Plugin, Generic[C, S]):
     @abstractmethod
     def load(self, content: bytes) -> S: ...
 
-    def suggest(self, trial: Any, problem: Problem, rows: int) -> C | None:  # noqa: ARG002  # for who overrides it
+    def suggest(self, trial: Any, problem: Problem, rows: int) -> C | None:
         """Settings for one trial of the search (an `optuna.Trial`); None when the trainer takes no part in it."""
         return None
 
@@ -119,6 +120,8 @@ class Preprocessor(Plugin, Generic[C]):
     """Makes features of one column, fitted on the training rows only."""
 
     kind = PluginKind.PREPROCESSOR
+    stores: ClassVar[Sequence[type]] = ()
+    """What its transformers are made of beside scikit-learn and NumPy: a model's file may hold these types too."""
 
     @abstractmethod
     def takes(self, column: InputColumn) -> bool:
@@ -126,7 +129,8 @@ class Preprocessor(Plugin, Generic[C]):
 
     @abstractmethod
     def transformer(self, config: C, column: InputColumn, encoding: Encoding, problem: Problem) -> Any:
-        """A scikit-learn transformer of arrays of shape [rows, 1] that skops can store."""
+        """A scikit-learn transformer of arrays of shape [rows, 1] that skops can store. One that gives codes of
+        categories says so by an attribute `categorical = True`."""
 
 
 class Metric(Plugin):
