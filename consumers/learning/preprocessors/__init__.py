@@ -1,0 +1,1 @@
+"""Our preprocessors: one module each."""

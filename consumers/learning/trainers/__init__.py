@@ -1,0 +1,1 @@
+"""Our trainers: one module each, or one for a few of a kind."""
