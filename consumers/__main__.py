@@ -20,7 +20,7 @@ from telemetry import collector, logs
 log = structlog.get_logger()
 
 
-_SHARED = frozenset({"runtime", "learning"})
+_SHARED = frozenset({"runtime", "encoders", "learning"})
 
 
 def pool_names() -> list[str]:
