@@ -12,7 +12,7 @@ from consumers.learning.frame import Frame
 from consumers.runtime.verdicts import Reject
 
 CHUNK_ROWS = 256
-"""Of one chunk: at 20 to 60 texts a second on two cores (MiniLM) some seconds."""
+"""Of one chunk: with MiniLM and docstrings of at most 64 tokens 8 s of one core, measured."""
 
 
 def texts_of(frame: Frame) -> list[str]:
