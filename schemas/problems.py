@@ -138,6 +138,9 @@ PROBLEM_TYPES = _types(
     ProblemType("internal-error", 500, "The gateway failed", "Report the request id in `instance`."),
     ProblemType("invalid-input", None, "The input cannot be used", "`detail` names the field and the fix."),
     ProblemType("input-empty", None, "A text has nothing that the model reads", "`detail` names it; leave it out."),
+    ProblemType(
+        "input-too-long", None, "A text is longer than the model reads", "Shorten it, or allow `options.truncate`."
+    ),
     ProblemType("input-unusable", None, "The model has no answer for an input", "`detail` names it; leave it out."),
     ProblemType("attempt-failed", None, "The attempt failed", "The job is tried again by itself."),
     ProblemType("retry-later", None, "Something is in the way", "The job is tried again by itself."),

@@ -10,19 +10,22 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from consumers.inference.registered import Registry
 from consumers.inference.settings import InferenceSettings
 from consumers.runtime.pool import Services
 from consumers.runtime.worker_pool import WorkerPool
+from storage.blobs import BlobStore
 
 if TYPE_CHECKING:
     from consumers.inference.resources import Inference
 
 
 @asynccontextmanager
-async def open_resources(_services: Services) -> AsyncIterator["Inference"]:
+async def open_resources(services: Services) -> AsyncIterator["Inference"]:
     """The models of this process. Closes after the running forward pass; what only waited is told to retry."""
     resources = await asyncio.to_thread(import_module, "consumers.inference.resources")  # seconds, of torch
-    async with resources.open_inference(InferenceSettings()) as inference:
+    registry = Registry(services.database, BlobStore(services.storage.blobs))
+    async with resources.open_inference(InferenceSettings(), registry) as inference:
         yield inference
 
 

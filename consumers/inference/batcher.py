@@ -19,7 +19,7 @@ _WINDOW = 2048  # oldest inputs looked at for one batch, so that planning stays 
 
 
 class InputFailed(Exception):
-    """One input of a request cannot be embedded; `__cause__` says why."""
+    """One input of a request cannot be computed; `__cause__` says why."""
 
     def __init__(self, index: int) -> None:
         super().__init__(f"/inputs/{index} failed")
@@ -27,9 +27,9 @@ class InputFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Embedded:
+class Computed:
     vectors: Vectors
-    """Shape `[inputs, dimensions]`, in the order of the inputs."""
+    """Shape `[inputs, dimensions]`, or `[inputs, labels]` of logits, in the order of the inputs."""
     queue_s: float
     run_s: float
 
@@ -39,7 +39,7 @@ class _Request:
     rows: list[Vectors | None]
     missing: int
     submitted: float
-    done: asyncio.Future[Embedded]
+    done: asyncio.Future[Computed]
     run_s: float = 0.0
 
 
@@ -73,7 +73,7 @@ class Batcher:
         self._running: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def embed(self, inputs: Sequence[TokenIds]) -> Embedded:
+    async def compute(self, inputs: Sequence[TokenIds]) -> Computed:
         """Wait for the vectors of all `inputs`, of which there must be one or more.
 
         Cancelling drops those that do not run yet. Raises InputFailed for the first one that fails, RetryLater when
@@ -81,7 +81,7 @@ class Batcher:
         """
         if self._closed:
             raise RetryLater("this worker is stopping")
-        done: asyncio.Future[Embedded] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[Computed] = asyncio.get_running_loop().create_future()
         request = _Request([None] * len(inputs), len(inputs), self._clock(), done)
         self._waiting.extend(_Input(request, index, ids) for index, ids in enumerate(inputs))
         if self._running is None:
@@ -150,7 +150,7 @@ class Batcher:
         if request.missing == 0 and not request.done.done():
             queue_s = max(0.0, self._clock() - request.submitted - request.run_s)
             request.done.set_result(
-                Embedded(np.stack([r for r in request.rows if r is not None]), queue_s, request.run_s)
+                Computed(np.stack([r for r in request.rows if r is not None]), queue_s, request.run_s)
             )
 
     def _learn(self, tokens: int, done: Isolated) -> None:

@@ -1,4 +1,4 @@
-"""A loaded model: texts to tokens, tokens to vectors."""
+"""A loaded model: texts to tokens, tokens to vectors or logits."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,8 @@ import structlog
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn.functional import normalize
-from transformers import PreTrainedModel
 
-from consumers.inference.layout import Pooling
+from consumers.inference.network import Network
 from consumers.inference.packed import ATTENTION, can_pack, forward_packed
 from consumers.inference.padded import forward_padded
 from consumers.inference.ports import Forwarded, ModelIdentity, TokenIds, Tokens
@@ -23,13 +21,11 @@ _NARROW_TOLERANCE = 5e-2
 class TransformerEncoder:
     """Implements `ports.Encoder`. `forward` is for one thread; `tokenize` for any number."""
 
-    def __init__(
-        self, identity: ModelIdentity, model: PreTrainedModel, tokenizer: Tokenizer, pooling: Pooling, unit: bool
-    ) -> None:
+    def __init__(self, identity: ModelIdentity, network: Network, tokenizer: Tokenizer) -> None:
         self.identity = identity
         self.padded = True
-        self._model, self._tokenizer, self._pooling, self._unit = model, tokenizer, pooling, unit
-        self._pad_id = model.config.pad_token_id or 0
+        self._network, self._tokenizer = network, tokenizer
+        self._pad_id = network.model.config.pad_token_id or 0
         self._pack_if_equal()
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
@@ -41,31 +37,31 @@ class TransformerEncoder:
         """Raises MemoryError when the device has too little for `batch`."""
         try:
             with torch.inference_mode():
-                vectors, computed = self._states(batch)
-                vectors = normalize(vectors) if self._unit else vectors
+                vectors, computed = self._vectors(batch)
                 return Forwarded(vectors.cpu().numpy(), computed)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
             raise MemoryError(str(error)) from None  # the traceback would keep the tensors alive
 
-    def _states(self, batch: Sequence[TokenIds]) -> tuple[Tensor, int]:
-        if self.padded:
-            return forward_padded(self._model, batch, self._pooling, self._pad_id)
-        return forward_packed(self._model, batch, self._pooling)
+    def _vectors(self, batch: Sequence[TokenIds]) -> tuple[Tensor, int]:
+        if self.padded or self._network.halves is None:
+            return forward_padded(self._network, batch, self._pad_id)
+        return forward_packed(self._network.halves, batch)
 
     def _pack_if_equal(self) -> None:
         """Switch to packing when it gives what padding gives. Also the first, slow, forward pass."""
         expected = self.forward(_PROBE).vectors
-        if not can_pack(self._model):
+        if not can_pack(self._network):
             return
-        before = self._model.config._attn_implementation
-        self._model.set_attn_implementation(ATTENTION)
+        model = self._network.model
+        before = model.config._attn_implementation
+        model.set_attn_implementation(ATTENTION)
         self.padded = False
         difference = float(abs(self.forward(_PROBE).vectors - expected).max() / abs(expected).max())
-        if difference > _TOLERANCE.get(self._model.dtype, _NARROW_TOLERANCE):
+        if difference > _TOLERANCE.get(model.dtype, _NARROW_TOLERANCE):
             _log.warning("model.packing_differs", model=self.identity.name, difference=difference)
-            self._model.set_attn_implementation(before)
+            model.set_attn_implementation(before)
             self.padded = True
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from consumers.inference.layout import Pooling
+from consumers.encoders.layout import Pooling
+from consumers.inference.network import Halves, Network
 from consumers.inference.pooling import pool
 from consumers.inference.ports import TokenIds
 
@@ -25,21 +26,22 @@ Group = tuple[int, int, int]
 """Where inputs of one length stand: first token, number of inputs, length."""
 
 
-def can_pack(model: PreTrainedModel) -> bool:
+def can_pack(network: Network) -> bool:
     """Whether the model takes positions and passes unknown arguments on to its attention."""
-    return model.device.type == "cpu" and _first_position(model) is not None
+    known = network.halves is not None and _first_position(network.halves.body) is not None
+    return known and network.model.device.type == "cpu"
 
 
-def forward_packed(model: PreTrainedModel, batch: Sequence[TokenIds], how: Pooling) -> tuple[Tensor, int]:
-    """Vectors `[n, d]`, float32 on the CPU, and the tokens computed. The model's attention must be ours."""
+def forward_packed(halves: Halves, batch: Sequence[TokenIds]) -> tuple[Tensor, int]:
+    """Vectors `[n, d]`, float32 on the CPU, and the tokens computed. The body's attention must be ours."""
     order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
     groups = _groups([len(batch[index]) for index in order])
-    ids, positions = _row([batch[index] for index in order], _first_position(model) or 0)
-    states = model(input_ids=ids, position_ids=positions, packed_groups=groups).last_hidden_state[0]
-    pooled = torch.cat([_pool_group(states, group, how) for group in groups])
+    ids, positions = _row([batch[index] for index in order], _first_position(halves.body) or 0)
+    states = halves.body(input_ids=ids, position_ids=positions, packed_groups=groups).last_hidden_state[0]
+    pooled = torch.cat([_pool_group(states, group, halves.pooling) for group in groups])
     vectors = torch.empty_like(pooled)
     vectors[torch.tensor(order)] = pooled
-    return vectors, ids.shape[1]
+    return halves.head(vectors), ids.shape[1]
 
 
 def _first_position(model: PreTrainedModel) -> int | None:

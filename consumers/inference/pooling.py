@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from consumers.inference.layout import Pooling
+from consumers.encoders.layout import Pooling
 
 
 def pool(states: Tensor, mask: Tensor, how: Pooling) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 Vectors = NDArray[np.float32]
 TokenIds = Sequence[int]
@@ -22,7 +23,7 @@ class Forwarded:
     """What one forward pass made of `n` inputs."""
 
     vectors: Vectors
-    """Shape `[n, dimensions]`, in the order of the inputs."""
+    """Shape `[n, dimensions]`, or `[n, labels]` of logits, in the order of the inputs."""
     computed: int
     """Tokens that went through the network, padding included."""
 
@@ -31,9 +32,17 @@ class Forwarded:
 class ModelIdentity:
     name: str
     sha256: str
-    dimensions: int
     dtype: str
     device: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the outputs of a classifier stand for; of an embedder there are none."""
+
+    names: Sequence[JsonValue] = ()
+    independent: bool = False
+    """A text may have several of them."""
 
 
 class Encoder(Protocol):
@@ -48,3 +57,11 @@ class Encoder(Protocol):
     def forward(self, batch: Sequence[TokenIds]) -> Forwarded:
         """Raises MemoryError when the batch is too large for the device."""
         ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    encoder: Encoder
+    nbytes: int
+    """Weights and what came with them, measured."""
+    labels: Labels = Labels()

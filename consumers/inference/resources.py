@@ -1,72 +1,118 @@
 """What the handlers of one process share: the resident models, one thread that computes and one that loads."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 
-from consumers.inference.embedding import EmbeddingModel
-from consumers.inference.layout import Layout, read_layout
-from consumers.inference.loading import load_encoder
+from consumers.encoders.layout import read_layout
+from consumers.encoders.reading import best_device
+from consumers.encoders.sources import find_model
+from consumers.inference.loading import load_classifier, load_embedder
+from consumers.inference.ports import Loaded
+from consumers.inference.registered import Registered, Registry
 from consumers.inference.residency import ModelCache, Plan
 from consumers.inference.settings import InferenceSettings
-from consumers.inference.sources import ModelSource, find_model
+from consumers.inference.text_model import TextModel
 from consumers.inference.threads import usable_cores
+from consumers.inference.trained import load_trained
 from consumers.runtime.verdicts import RetryLater
+from schemas.jobs.text_classify import REGISTRY_PREFIX, TEXT_CLASSIFY
 from schemas.jobs.text_embed import TEXT_EMBED
 
 _CPU_BATCH_TOKENS = 1024  # from 512 to 4,096 throughput was the same within noise, and small batches answer sooner
 _GPU_BATCH_TOKENS = 16_384
 
+_READERS = {TEXT_EMBED.name: load_embedder, TEXT_CLASSIFY.name: load_classifier}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A model for a job kind: the same files serve each of them differently."""
+
+    kind: str
+    model: str | Registered
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.model}"
+
 
 @dataclass(frozen=True)
 class Inference:
-    models: ModelCache[EmbeddingModel]
+    models: ModelCache[Wanted, TextModel]
+    registry: Registry
+
+    def embedder(self, name: str) -> AbstractAsyncContextManager[TextModel]:
+        return self.models.use(Wanted(TEXT_EMBED.name, name))
+
+    @asynccontextmanager
+    async def classifier(self, principal: str, name: str) -> AsyncIterator[TextModel]:
+        """A registered model is looked up each time: aliases move, and it must be the principal's own. Raises Reject
+        or RetryLater."""
+        registered = name.startswith(REGISTRY_PREFIX)
+        model = await self.registry.find(principal, name) if registered else name
+        async with self.models.use(Wanted(TEXT_CLASSIFY.name, model)) as found:
+            yield found
 
 
 @asynccontextmanager
-async def open_inference(settings: InferenceSettings) -> AsyncIterator[Inference]:
+async def open_inference(settings: InferenceSettings, registry: Registry) -> AsyncIterator[Inference]:
     """Nothing is loaded until the first job asks for it."""
     threads = settings.threads or usable_cores()
     torch.set_num_threads(threads)
     # PyTorch counts threads per calling thread, so the one that computes is told itself.
     compute = ThreadPoolExecutor(1, "inference-compute", torch.set_num_threads, (threads,))
     loader = ThreadPoolExecutor(1, "inference-loader")
-    models = ModelCache(partial(_find, settings, compute, loader), settings.memory_bytes)
+    shelf = _Shelf(settings, registry, compute, loader)
+    models = ModelCache(shelf.find, settings.memory_bytes)
     try:
-        yield Inference(models)
+        yield Inference(models, registry)
     finally:
         await models.close()
         compute.shutdown()
         loader.shutdown()
 
 
-async def _find(settings: InferenceSettings, compute: Executor, loader: Executor, name: str) -> Plan[EmbeddingModel]:
-    source = await asyncio.to_thread(find_model, name, settings)
-    layout = await asyncio.to_thread(read_layout, source)
+@dataclass(frozen=True)
+class _Shelf:
+    settings: InferenceSettings
+    registry: Registry
+    compute: Executor
+    loader: Executor
 
-    async def load() -> EmbeddingModel:
-        return await asyncio.get_running_loop().run_in_executor(loader, _load, settings, compute, source, layout)
+    async def find(self, wanted: Wanted) -> Plan[TextModel]:
+        if isinstance(wanted.model, Registered):
+            return Plan(wanted.model.file.bytes, partial(self._load_registered, wanted, wanted.model))
+        source = await asyncio.to_thread(find_model, wanted.model, self.settings)
+        layout = await asyncio.to_thread(read_layout, source)
+        read = partial(_READERS[wanted.kind], source, layout, self.device, self.dtype)
+        return Plan(layout.weights_bytes, partial(self._load, wanted, read))
 
-    return Plan(layout.weights_bytes, load)
+    async def _load_registered(self, wanted: Wanted, found: Registered) -> TextModel:
+        content = await self.registry.content(found)
+        return await self._load(wanted, partial(load_trained, found, content, self.device, self.dtype))
 
+    async def _load(self, wanted: Wanted, read: Callable[[], Loaded]) -> TextModel:
+        try:
+            loaded = await asyncio.get_running_loop().run_in_executor(self.loader, read)
+        except MemoryError as error:
+            raise RetryLater(f"no memory for {wanted} on {self.device}: {error}") from error
+        return TextModel(loaded, self.compute, self._batch_tokens, kind=wanted.kind)
 
-def _load(settings: InferenceSettings, compute: Executor, source: ModelSource, layout: Layout) -> EmbeddingModel:
-    device = _device(settings.device)
-    try:
-        loaded = load_encoder(source, layout, device, getattr(torch, settings.dtype))
-    except MemoryError as error:
-        raise RetryLater(f"no memory for {source.name!r} on {device}: {error}") from error
-    batch_tokens = settings.max_batch_tokens or (_CPU_BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS)
-    return EmbeddingModel(loaded.encoder, loaded.nbytes, compute, batch_tokens, kind=TEXT_EMBED.name)
+    @property
+    def device(self) -> torch.device:
+        return best_device() if self.settings.device == "auto" else torch.device(self.settings.device)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        found: torch.dtype = getattr(torch, self.settings.dtype)
+        return found
 
-def _device(wanted: str) -> torch.device:
-    if wanted != "auto":
-        return torch.device(wanted)
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator or torch.device("cpu")
+    @property
+    def _batch_tokens(self) -> int:
+        default = _CPU_BATCH_TOKENS if self.device.type == "cpu" else _GPU_BATCH_TOKENS
+        return self.settings.max_batch_tokens or default

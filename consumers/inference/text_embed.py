@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from consumers.inference.batcher import InputFailed
-from consumers.inference.batching import NotFinite
-from consumers.inference.embedding import Embedding
 from consumers.inference.ports import ModelIdentity, Vectors
+from consumers.inference.text_model import Answer
 from consumers.runtime.handler import Task, handles
-from consumers.runtime.verdicts import Reject, RetryLater
 from schemas.jobs.text_embed import TEXT_EMBED, EmbedModel, EmbedText, EmbedTiming, TextEmbedded
 
 if TYPE_CHECKING:
@@ -25,31 +22,20 @@ _INLINE_INPUTS = 16  # results this small are built in less time than a thread's
 async def embed_text(task: Task[EmbedText], resources: "Inference") -> TextEmbedded:
     """Raises Reject for a model or an input that cannot be used, RetryLater while the device is full."""
     params = task.params
-    async with resources.models.use(params.model) as model:
-        try:
-            embedding = await model.embed(params.inputs)
-        except InputFailed as failed:
-            raise _verdict(failed) from failed.__cause__
+    async with resources.embedder(params.model) as model:
+        answer = await model.answer(params.inputs)
     if len(params.inputs) <= _INLINE_INPUTS:
-        return _result(params, embedding, model.identity)
-    return await asyncio.to_thread(_result, params, embedding, model.identity)
+        return _result(params, answer, model.identity)
+    return await asyncio.to_thread(_result, params, answer, model.identity)
 
 
-def _verdict(failed: InputFailed) -> Exception:
-    if isinstance(failed.__cause__, NotFinite):
-        return Reject(f"/inputs/{failed.index}: {failed.__cause__}; leave it out", type="input-unusable")
-    if isinstance(failed.__cause__, MemoryError):
-        return RetryLater(f"/inputs/{failed.index}: no memory to run it alone")
-    return failed
-
-
-def _result(params: EmbedText, embedding: Embedding, identity: ModelIdentity) -> TextEmbedded:
+def _result(params: EmbedText, answer: Answer, identity: ModelIdentity) -> TextEmbedded:
     return TextEmbedded(
-        outputs=rounded(unit(embedding.vectors) if params.options.normalize else embedding.vectors),
-        model=EmbedModel(**asdict(identity)),
-        tokens=embedding.tokens,
-        truncated=embedding.truncated,
-        timing=EmbedTiming(queue_s=embedding.queue_s, run_s=embedding.run_s),
+        outputs=rounded(unit(answer.vectors) if params.options.normalize else answer.vectors),
+        model=EmbedModel(**asdict(identity), dimensions=answer.vectors.shape[1]),
+        tokens=answer.tokens,
+        truncated=answer.truncated,
+        timing=EmbedTiming(queue_s=answer.queue_s, run_s=answer.run_s),
     )
 
 

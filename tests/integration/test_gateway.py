@@ -311,8 +311,8 @@ def _reference(texts: list[str]) -> Any:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
+    from consumers.encoders.sources import find_model
     from consumers.inference.settings import InferenceSettings
-    from consumers.inference.sources import find_model
     from schemas.jobs.text_embed import DEFAULT_MODEL
 
     path = find_model(DEFAULT_MODEL, InferenceSettings()).path

@@ -19,7 +19,7 @@ POISON = 666
 class SteppedEncoder:
     """A vector is `[first token, length]`. Each forward pass waits for a `step`."""
 
-    identity = ModelIdentity("fake", "", 2, "float32", "cpu")
+    identity = ModelIdentity("fake", "", "float32", "cpu")
     padded = False
 
     def __init__(self, fits: int) -> None:
@@ -63,7 +63,7 @@ async def batcher(encoder: SteppedEncoder) -> AsyncIterator[Batcher]:
 
 def ask(batcher: Batcher, *inputs: TokenIds) -> "asyncio.Task[list[list[float]]]":
     async def embed() -> list[list[float]]:
-        found: list[list[float]] = (await batcher.embed(inputs)).vectors.tolist()
+        found: list[list[float]] = (await batcher.compute(inputs)).vectors.tolist()
         return found
 
     return asyncio.create_task(embed())
@@ -171,7 +171,7 @@ async def test_closing_finishes_what_runs_and_refuses_the_rest(encoder: SteppedE
     with pytest.raises(RetryLater):
         await queued
     with pytest.raises(RetryLater):
-        await batcher.embed([[3]])
+        await batcher.compute([[3]])
     encoder.step()
     await closing
     assert await running == [[1, 1]]

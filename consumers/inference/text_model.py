@@ -1,0 +1,82 @@
+"""One resident model as the handlers use it: tokeniser, batcher, identity."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from consumers.inference.batcher import Batcher, InputFailed
+from consumers.inference.batching import NotFinite
+from consumers.inference.ports import Loaded, ModelIdentity, Tokens, Vectors
+from consumers.runtime.verdicts import Reject, RetryLater
+
+_INLINE_CHARACTERS = 4_000  # tokenised in about a millisecond; a thread's round trip costs as much
+
+
+@dataclass(frozen=True)
+class Answer:
+    vectors: Vectors
+    """Shape `[texts, dimensions]`, or `[texts, labels]` of logits, in the order of the texts, as the model's own last
+    step leaves them."""
+    tokens: int
+    truncated: int
+    queue_s: float
+    run_s: float
+
+
+class TextModel:
+    """Implements `residency.Residents`."""
+
+    def __init__(self, loaded: Loaded, executor: Executor, max_batch_tokens: int, *, kind: str) -> None:
+        self.nbytes, self.labels = loaded.nbytes, loaded.labels
+        self._encoder = loaded.encoder
+        self._batcher = Batcher(loaded.encoder, executor, max_batch_tokens, kind=kind)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return self._encoder.identity
+
+    async def answer(self, texts: Sequence[str], *, truncate: bool = True) -> Answer:
+        """Raises Reject for a text that the model cannot read, or not as a whole when `truncate` is off, RetryLater
+        while there is no room or no time for it, and InputFailed."""
+        tokens = await self._tokenize(texts)
+        _check(tokens, truncate)
+        try:
+            done = await self._batcher.compute([one.ids for one in tokens])
+        except InputFailed as failed:
+            raise verdict(failed) from failed.__cause__
+        return Answer(
+            vectors=done.vectors,
+            tokens=sum(len(one.ids) for one in tokens),
+            truncated=sum(one.truncated for one in tokens),
+            queue_s=done.queue_s,
+            run_s=done.run_s,
+        )
+
+    async def close(self) -> None:
+        await self._batcher.close()
+
+    async def _tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        if sum(map(len, texts)) <= _INLINE_CHARACTERS:
+            return self._encoder.tokenize(texts)
+        return await asyncio.to_thread(self._encoder.tokenize, texts)
+
+
+def verdict(failed: InputFailed) -> Exception:
+    if isinstance(failed.__cause__, NotFinite):
+        return Reject(f"/inputs/{failed.index}: {failed.__cause__}; leave it out", type="input-unusable")
+    if isinstance(failed.__cause__, MemoryError):
+        return RetryLater(f"/inputs/{failed.index}: no memory to run it alone")
+    return failed
+
+
+def _check(tokens: Sequence[Tokens], truncate: bool) -> None:
+    for index, one in enumerate(tokens):
+        if not one.ids:
+            detail = "nothing in it that the model can read; leave it out"
+            raise Reject(f"/inputs/{index}: {detail}", type="input-empty")
+        if one.truncated and not truncate:
+            detail = (
+                f"longer than the {len(one.ids)} tokens that the model reads; shorten it, or allow options.truncate"
+            )
+            raise Reject(f"/inputs/{index}: {detail}", type="input-too-long")

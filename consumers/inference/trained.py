@@ -1,0 +1,75 @@
+"""From the file of a registered model to one that answers texts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from consumers.encoders.reading import moved
+from consumers.encoders.refusals import unsupported
+from consumers.inference.loading import ready
+from consumers.inference.memory import MemoryMeter
+from consumers.inference.network import classifier
+from consumers.inference.ports import Forwarded, Labels, Loaded, ModelIdentity, TokenIds, Tokens
+from consumers.inference.registered import Registered
+from consumers.learning.archive import ModelBroken
+from consumers.learning.finetuning.state import FineTuning
+from consumers.learning.model import TrainedModel
+from consumers.learning.registry import trainers
+from consumers.learning.rows import frame_of
+from schemas.learning import LearningTask
+
+
+def load_trained(found: Registered, content: bytes, device: torch.device, dtype: torch.dtype) -> Loaded:
+    """Blocks, as `loading.load_classifier` does, and like it is not safe beside another load.
+
+    Raises Reject (`model-unsupported`) for a model that does not answer one text with a class.
+    """
+    trainers()  # imports their libraries, which are not the model's memory
+    meter = MemoryMeter(device)
+    model = _read(found, content)
+    signature = model.signature
+    if signature.task is not LearningTask.TEXT_CLASSIFICATION or len(signature.inputs) != 1:
+        what = ", ".join(column.name for column in signature.inputs)
+        raise unsupported(
+            str(found), f"is for {signature.task} and takes {what}; ask it with POST /v1/models/.../predict"
+        )
+    labels = Labels(signature.classes or [])
+    states = [member.state for member in model.members]
+    if len(states) == 1 and isinstance(states[0], FineTuning):
+        network = classifier(moved(states[0].model, dtype))
+        return ready(str(found), found.file.sha256, network, states[0].tokenizer, device, meter, labels)
+    identity = ModelIdentity(str(found), found.file.sha256, dtype="float32", device="cpu")
+    return Loaded(PredictingEncoder(identity, model), meter.growth(), labels)
+
+
+class PredictingEncoder:
+    """Implements `ports.Encoder` for a model that is no single encoder: its tokens are the characters of a text, its
+    logits the logarithms of probabilities. Members that read tokens cut for themselves, which nobody counts."""
+
+    padded = False
+
+    def __init__(self, identity: ModelIdentity, model: TrainedModel) -> None:
+        self.identity = identity
+        self._model, self._column = model, model.signature.inputs[0].name
+
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        return [Tokens([ord(character) for character in text], truncated=False) for text in texts]
+
+    def forward(self, batch: Sequence[TokenIds]) -> Forwarded:
+        rows = [{self._column: "".join(map(chr, ids))} for ids in batch]
+        probabilities = np.asarray(self._model.predict(frame_of(rows, self._model.signature)).probabilities)
+        floor = np.finfo(np.float32).tiny  # what is impossible has no logarithm
+        return Forwarded(np.log(np.maximum(probabilities, floor)).astype(np.float32), sum(map(len, batch)))
+
+
+def _read(found: Registered, content: bytes) -> TrainedModel:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model"
+        file.write_bytes(content)
+        try:
+            return TrainedModel.load(file)
+        except ModelBroken as broken:
+            raise unsupported(str(found), f"does not load: {broken.detail}") from broken

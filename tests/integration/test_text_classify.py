@@ -1,0 +1,120 @@
+"""Texts through broker and pool to labels: of a directory, and of a model in the registry."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.files import StoredFile
+from schemas.jobs.model_train import ModelTrained
+from schemas.learning import LearningTask, Lineage, Signature
+from storage.blobs import BlobStore
+from tests.conftest import Deployment
+from tests.support.encoders import save, tiny_bert
+from tests.support.learned import TEXTS, member, saved, trained
+from tests.support.processes import gateway, running
+from tests.support.wire import raw_store
+
+MODEL_ID = "a" * 32
+FIRST, SECOND = "1" * 12, "2" * 12
+
+
+async def register(deployment: Deployment, principal: str, name: str, *contents: bytes) -> None:
+    """Versions of a model as the ledger leaves them, the first of which is the champion."""
+    now = datetime.now(UTC)
+    documents = [
+        {
+            "_id": f"{MODEL_ID}.{version}",
+            "model_id": MODEL_ID,
+            "version": version,
+            "number": number,
+            "principal": principal,
+            "trained": await _result(deployment, name, version, content),
+        }
+        for number, (version, content) in enumerate(zip((FIRST, SECOND), contents, strict=True), 1)
+    ]
+    model = {"principal": principal, "name": name, "latest": SECOND, "aliases": {"champion": FIRST}}
+    async with raw_store(deployment) as store:
+        await store["models"].insert_one({"_id": MODEL_ID, "updated_at": now, "deleted_at": None, **model})
+        await store["model_versions"].insert_many(documents)
+
+
+async def _result(deployment: Deployment, name: str, version: str, content: bytes) -> dict[str, Any]:
+    _, sha256 = await BlobStore(deployment.storage.blobs).put(content)
+    return ModelTrained(
+        model_id=MODEL_ID,
+        name=name,
+        version=version,
+        task=LearningTask.TEXT_CLASSIFICATION,
+        metric="accuracy",
+        metrics={},
+        baseline={},
+        estimated_by="holdout",
+        best_trainer="transformer",
+        trials=1,
+        signature=Signature(inputs=[], target="element", task=LearningTask.TEXT_CLASSIFICATION),
+        origin=Lineage(
+            dataset_id="d" * 32, dataset_name="texts", dataset_version=version, table_sha256="0" * 64,
+            rows=len(TEXTS), job_id="e" * 32, code_version="0", seed=0,
+        ),
+        artifacts={"model": StoredFile(sha256=sha256, bytes=len(content))},
+        warnings=[],
+    ).model_dump(mode="json")  # fmt: skip
+
+
+async def classify(client: httpx.AsyncClient, model: str, **options: Any) -> dict[str, Any]:
+    body = {"model": model, "inputs": TEXTS, "options": options}
+    response = await client.post("/v1/inference/classify", json=body, headers={"Prefer": "wait=60"}, timeout=90)
+    job: dict[str, Any] = response.json()
+    assert (response.status_code, job["kind"]) == (200, "text.classify"), response.text
+    return job
+
+
+async def test_a_fine_tuned_model_answers_its_owner(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    models = tmp_path / "models"
+    monkeypatch.setenv("MILLRACE_INFERENCE_MODELS_DIR", str(models))
+    save(tiny_bert(), models / "base")
+    fine_tuned = await asyncio.to_thread(member, "transformer", base_model="base", epochs=1)
+    by_words = await asyncio.to_thread(member, "tfidf-linear")
+    contents = [saved(trained(each), tmp_path) for each in (fine_tuned, by_words)]
+    async with running("ledger", "inference"), gateway() as client:
+        principal = (await client.post("/v1/jobs", json={"kind": "system.probe"})).json()["principal"]
+        await register(deployment, principal, "elements", *contents)
+        for asked, version in (
+            ("registry:elements", FIRST),
+            ("registry:elements@champion", FIRST),
+            (f"registry:elements@{SECOND}", SECOND),
+            ("registry:elements@2", SECOND),
+        ):
+            with subtests.test(asked):
+                job = await classify(client, asked)
+                assert job["status"] == "succeeded", job["error"]
+                assert job["result"]["model"]["name"] == f"registry:elements@{version}"
+                assert {score["label"] for score in job["result"]["outputs"][0]} == {"water", "fire"}
+        with subtests.test("another's"):
+            async with raw_store(deployment) as store:
+                await store["models"].update_many({}, {"$set": {"principal": "somebody else"}})
+            job = await classify(client, "registry:elements")
+            assert (job["status"], job["error"]["type"]) == ("failed", "/problems/model-not-found")
+
+
+async def test_a_directory_answers_everybody(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import BertForSequenceClassification
+
+    save(tiny_bert(BertForSequenceClassification, id2label={0: "calm", 1: "wild"}), tmp_path / "models" / "moods")
+    async with running("ledger", "inference"), gateway() as client:
+        job = await classify(client, "moods", top_k=1)
+        missing = await classify(client, "registry:nothing")
+        wrong = await client.post("/v1/inference/classify", json={"model": "registry:../x", "inputs": ["a"]})
+    assert job["status"] == "succeeded", job["error"]
+    assert [len(output) for output in job["result"]["outputs"]] == [1] * len(TEXTS)
+    assert (missing["status"], missing["error"]["type"]) == ("failed", "/problems/model-not-found")
+    assert "no model of yours" in missing["error"]["detail"]
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/model")
