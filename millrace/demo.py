@@ -1,5 +1,5 @@
-"""`millrace demo`: embed a few hundred real paragraphs through the running stack, search them by meaning, profile them
-as a table, and train a model that tells which package a paragraph comes from."""
+"""`millrace demo`: embed a few hundred real paragraphs through the running stack, search them by meaning, profile
+them as a table, and train a model that tells which package a paragraph comes from."""
 
 import ast
 import csv

@@ -91,7 +91,7 @@ def task(params: Contract) -> Task[Any]:
     return Task(params, envelope, _no_progress)
 
 
-async def _no_progress(_share: float, _what: str) -> None: ...
+async def _no_progress(_share: float, _what: str, _eta_s: float | None = None) -> None: ...
 
 
 def scores(result: TextClassified, labels: Sequence[Any]) -> NDArray[np.float64]:
