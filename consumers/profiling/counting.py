@@ -36,8 +36,7 @@ class Counts:
 
 
 def first_scan(field: Field, exact: bool) -> dict[str, str]:
-    """Few enough rows are counted whatever is in them; the estimate of distinct values, which decides it for more,
-    would take a fifth of the scan."""
+    """Few enough rows are counted whatever is in them. For more, an estimate of the distinct values decides."""
     asked = {"count": f"count({field.key})"}
     return asked if exact else asked | {"roughly": f"approx_count_distinct({field.key})"}
 
