@@ -130,7 +130,9 @@ def _outliers(column: ColumnProfile, _: Sequence[str]) -> Alert | None:
     found = column.numbers.outliers if column.numbers else None
     if found is None or found.count < _OUTLIERS * column.count:
         return None
-    fences = f"{found.low:,.4g} to {found.high:,.4g}"
+    fences = " to ".join(
+        f"{fence:,.0f}" if 1e3 <= abs(fence) < 1e15 else f"{fence:.4g}" for fence in (found.low, found.high)
+    )
     share = found.count / column.count
     message = f"{column.name} has {found.count:,} values ({share:.1%}) outside {fences}: clip or transform them."
     return alert(AlertKind.OUTLIERS, [column.name], min(0.6, 0.3 + share), message)

@@ -35,7 +35,8 @@ class Part:
     now: datetime
 
     def profiles(self, done: Callable[[Field], None]) -> list[ColumnProfile]:
-        first = self._asked({field.index: _first_scan(field, self.now) for field in self.fields})
+        exact = self.rows <= self.duck.limits.exact_rows
+        first = self._asked({field.index: _first_scan(field, self.now, exact) for field in self.fields})
         plans = self._plans(first)
         second = self._asked({index: plan.second_scan() for index, plan in plans.items()})
         ordered = orders(self.duck, self.relation, self.fields, self.sample)
@@ -101,8 +102,8 @@ class Part:
         return column.model_copy(update={"semantic": semantics.match(column, values)})
 
 
-def _first_scan(field: Field, now: datetime) -> dict[str, str]:
-    asked = counting.first_scan(field)
+def _first_scan(field: Field, now: datetime, exact: bool) -> dict[str, str]:
+    asked = counting.first_scan(field, exact)
     if field.is_number:
         return asked | numbers.first_scan(field)
     if field.tick_s is not None:

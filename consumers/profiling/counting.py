@@ -35,15 +35,17 @@ class Counts:
     top: list[ValueCount]
 
 
-def first_scan(field: Field) -> dict[str, str]:
-    return {"count": f"count({field.key})", "roughly": f"approx_count_distinct({field.key})"}
+def first_scan(field: Field, exact: bool) -> dict[str, str]:
+    """Few enough rows are counted whatever is in them. For more, an estimate of the distinct values decides."""
+    asked = {"count": f"count({field.key})"}
+    return asked if exact else asked | {"roughly": f"approx_count_distinct({field.key})"}
 
 
 def count(duck: Duck, relation: str, field: Field, first: Mapping[str, Any], sample: Sample) -> Counts:
     present = first["count"]
     if not present:
         return Counts(Measured(value=0), unique=False, top=[])
-    parts = _parts(min(present, first["roughly"]), duck.limits.exact_rows)
+    parts = _parts(min(present, first.get("roughly", present)), duck.limits.exact_rows)
     key, where = field.key, f"{field.key} IS NOT NULL"
     if parts > 1:
         frequent = " OR ".join([f"hash({key}) & {parts - 1} = 0", *_frequent(field, sample)])

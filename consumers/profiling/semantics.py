@@ -1,8 +1,10 @@
 """What a column is about: values of the sample that pass a check, and what the column is called."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from consumers.profiling import looks
@@ -26,9 +28,15 @@ class _Rule:
     needs_name: bool = False
     """Whether values alone prove too little."""
 
-    def holds(self, name: str, share: float) -> bool:
+    def share(self, name: str, texts: Sequence[str]) -> float | None:
+        """Of the texts that pass, if they are enough. Looking ends where they cannot be any more: most columns are
+        not what a rule is about, which few of their values tell."""
         named = bool(self.name) and re.search(rf"(?:^|_)(?:{self.name})(?:_|$)", name) is not None
-        return share >= (_SOME if named else _MOST) and (named or not self.needs_name)
+        if not texts or (self.needs_name and not named):
+            return None
+        most = math.floor(len(texts) * (1 - (_SOME if named else _MOST)) + 1e-9)
+        failed = sum(1 for _ in islice((text for text in texts if not self.looks(text)), most + 1))
+        return None if failed > most else 1 - failed / len(texts)
 
 
 def _between(low: float, high: float) -> Look:
@@ -76,8 +84,7 @@ def match(column: ColumnProfile, values: Sequence[Any]) -> Match | None:
     words = words_of(column.name)
     texts = [text for value in values if (text := _text(value))]
     for rule in _rules(column.type):
-        share = sum(map(rule.looks, texts)) / len(texts) if texts else 0.0
-        if rule.holds(words, share):
+        if (share := rule.share(words, texts)) is not None:
             return Match(type=rule.type, share=share)
     return _id(column, words)
 
