@@ -32,7 +32,8 @@ from messaging import codec, names
 from messaging.acknowledger import Acknowledger
 from messaging.publisher import BrokerUnavailable
 from messaging.settings import BrokerSettings
-from messaging.wire import WireChannel, WiredConnection
+from messaging.wire import WireChannel
+from messaging.wired import WiredConnection
 
 _QUESTION_DEADLINE_S = 2.0
 _RETRY_S = 1.0

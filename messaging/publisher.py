@@ -19,7 +19,7 @@ from prometheus_client import Histogram
 from messaging.confirms import Confirms, Fate
 from messaging.message import OutgoingMessage
 from messaging.settings import BrokerSettings
-from messaging.wire import WiredConnection
+from messaging.wired import WiredConnection
 from telemetry import metrics
 
 _RECONNECT_INTERVAL_S = 1
