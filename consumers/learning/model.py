@@ -6,9 +6,10 @@ safetensors or a library's own text, with its digest. Equal models are equal byt
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -98,7 +99,7 @@ class TrainedModel:
             signature=self.signature,
             typical=self.typical,
             members=listed,
-            versions={library: version(library) for library in _LIBRARIES},
+            versions=_versions(),
             sha256={name: hashlib.sha256(content).hexdigest() for name, content in sorted(parts.items())},
         )
         archive.write({_MANIFEST: manifest.model_dump_json().encode(), **parts}, path)
@@ -132,6 +133,14 @@ class TrainedModel:
     @cached_property
     def _all_features(self) -> list[Features]:
         return list({id(member.features): member.features for member in self.members}.values())
+
+
+def _versions() -> dict[str, str]:
+    installed = {}
+    for library in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            installed[library] = version(library)
+    return installed
 
 
 def _manifest(parts: Mapping[str, bytes]) -> _Manifest:

@@ -142,7 +142,7 @@ def test_a_typical_row_is_one_of_the_table(tmp_path: Path) -> None:
     typical = typical_row(table.frame, table.signature)
     assert check_rows([typical], table.signature) == []
     assert (typical["flag"], typical["there or not"]) == (True, 3)
-    assert dt.date.fromisoformat(typical["day"]).year == 2026
+    assert typical["day"] == "2025-12-23"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from consumers.learning.archive import ModelBroken
 from consumers.learning.metrics import DEFAULTS
-from consumers.learning.plugins import Problem
+from consumers.learning.plugins import Matrix, Problem
 from consumers.learning.registry import metrics, trainers
 from consumers.learning.trainers.forests import RANDOM_FOREST
 from consumers.learning.trainers.hist_gradient_boosting import HIST_GRADIENT_BOOSTING
@@ -99,8 +99,11 @@ def test_boosting_answers_as_scikit_learn_does() -> None:
     unseen = features.transform(split.test[0])
     assert len(unseen.categorical) == 1
     unseen.values[0, unseen.categorical[0]] = 77  # a code that training did not have
-    found = HIST_GRADIENT_BOOSTING.predict(state, unseen)
-    assert np.array_equal(found, state.model.predict_proba(unseen.values))
+    expected = state.model.predict_proba(unseen.values)
+    assert np.array_equal(HIST_GRADIENT_BOOSTING.predict(state, unseen), expected)
+    # Few rows go another way through the trees.
+    few = [Matrix(rows, unseen.categorical, unseen.names, unseen.frame) for rows in np.split(unseen.values, 9)]
+    assert np.array_equal(np.concatenate([HIST_GRADIENT_BOOSTING.predict(state, rows) for rows in few]), expected)
 
 
 def test_a_forest_answers_as_scikit_learn_does() -> None:
