@@ -26,7 +26,8 @@ class Logbook:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """A checkpoint is kept every `every_s` seconds, for 0 after every chunk, and when `careful` before everything
-        that could be the last thing that this process does. `tell` takes a fraction, a message, and the seconds that are left if known."""
+        that could be the last thing that this process does. `tell` takes a fraction, a message, and the seconds that
+        are left, if known."""
         self.state, self._trainers = state, trainers
         self._keep, self._tell, self._finishing, self._now = keep, tell, finishing, now
         self._budget_s, self._every_s, self._careful = budget_s, every_s, careful
