@@ -7,8 +7,8 @@ from typing import Any
 from consumers.learning.plugins import Trainer
 from consumers.training.state import Fit, State
 
-# A checkpoint goes to the blob store, and copies of it stay there: it may take so much of the time at most.
-_SHARE = 0.05
+# A checkpoint goes to the blob store, where it stays: it may take so much of the time, and of the disk.
+_SHARE, _BYTES_PER_S = 0.05, 1_000_000
 
 
 class Logbook:
@@ -66,8 +66,9 @@ class Logbook:
     def _checkpoint(self) -> None:
         began = self._now()
         self.state.elapsed_s = self.elapsed_s
-        self._keep(self.state.dump(self._dumped))
-        seldom = (self._now() - began) / _SHARE if self._every_s else 0.0
+        content = self.state.dump(self._dumped)
+        self._keep(content)
+        seldom = max((self._now() - began) / _SHARE, len(content) / _BYTES_PER_S) if self._every_s else 0.0
         self._due = self._now() + max(self._every_s, seldom)
 
     def _dumped(self, fit: Fit) -> bytes:
