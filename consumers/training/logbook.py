@@ -7,8 +7,8 @@ from typing import Any
 from consumers.learning.plugins import Trainer
 from consumers.training.state import Fit, State
 
-# A checkpoint goes to the blob store, and copies of it stay there: it may take so much of the time at most.
-_SHARE = 0.05
+# A checkpoint goes to the blob store, where it stays: it may take so much of the time, and of the disk.
+_SHARE, _BYTES_PER_S = 0.05, 1_000_000
 
 
 class Logbook:
@@ -26,7 +26,8 @@ class Logbook:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """A checkpoint is kept every `every_s` seconds, for 0 after every chunk, and when `careful` before everything
-        that could be the last thing that this process does. `tell` takes a fraction, a message, and the seconds that are left if known."""
+        that could be the last thing that this process does. `tell` takes a fraction, a message, and the seconds that
+        are left, if known."""
         self.state, self._trainers = state, trainers
         self._keep, self._tell, self._finishing, self._now = keep, tell, finishing, now
         self._budget_s, self._every_s, self._careful = budget_s, every_s, careful
@@ -65,8 +66,9 @@ class Logbook:
     def _checkpoint(self) -> None:
         began = self._now()
         self.state.elapsed_s = self.elapsed_s
-        self._keep(self.state.dump(self._dumped))
-        seldom = (self._now() - began) / _SHARE if self._every_s else 0.0
+        content = self.state.dump(self._dumped)
+        self._keep(content)
+        seldom = max((self._now() - began) / _SHARE, len(content) / _BYTES_PER_S) if self._every_s else 0.0
         self._due = self._now() + max(self._every_s, seldom)
 
     def _dumped(self, fit: Fit) -> bytes:

@@ -74,8 +74,8 @@ def train(task: ChildTask[TrainModel], table: Table, settings: TrainingSettings,
     log = _logbook(task, bench, settings)
     propose, most = _proposals(params, bench)
     search = Search(bench, propose, log, most)
-    if log.state.running is not None and task.envelope.attempt == MODEL_TRAIN.max_attempts:
-        search.drop_running("the process ended in it, more than once")
+    if task.envelope.attempt == MODEL_TRAIN.max_attempts:
+        search.drop_what_ran("the process ended in it")
     search.run()
 
     weights = _weights(bench, log.state, params)
@@ -97,7 +97,6 @@ def _metric(params: TrainModel, task: LearningTask) -> Metric:
 
 def _logbook(task: ChildTask[TrainModel], bench: Bench, settings: TrainingSettings) -> Logbook:
     state = State() if task.resumed_from is None else State.load(task.resumed_from)
-    state.attempt = task.envelope.attempt
     return Logbook(
         state,
         bench.trainers,

@@ -43,10 +43,16 @@ class Search:
             except Enough:
                 state.running, state.ended = None, True
 
-    def drop_running(self, why: str) -> None:
-        """Whatever trial was under way has taken its process with it."""
-        if self._state.running is not None:
-            self._conclude(self._state.running, failure=why)
+    def drop_what_ran(self, why: str) -> None:
+        """Whatever was under way has taken its process with it: a trial, or what a trial was chosen for."""
+        state = self._state
+        if state.running is not None:
+            self._conclude(state.running, failure=why)
+        elif state.fitting is not None:
+            number = int(state.fitting[0].rpartition("/")[2])
+            state.trials[number] = state.trials[number].model_copy(update={"failure": why})
+            del state.predictions[number]
+            state.fitting = None
 
     def _another(self) -> bool:
         if self._state.running is None:

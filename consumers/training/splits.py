@@ -51,8 +51,10 @@ def divide(target: Array, classifies: bool, splitting: Splitting, column: Array 
         raise Reject(f"/params/target: {rows} rows have a value; at least {FEWEST_ROWS} are needed to learn from")
     share = splitting.holdout if rows >= SMALL else 0.0
     rng = np.random.default_rng([seed, 0])
-    if splitting.kind == "random" or column is None:
+    if splitting.kind == "random":
         return _random(target, classifies, splitting, share, rng)
+    if column is None:
+        raise Reject(f"/params/split/column: a {splitting.kind} split needs the column that says which; name it")
     if splitting.kind == "grouped":
         return _grouped(column, splitting, share, rng)
     return _timed(column, splitting, share)

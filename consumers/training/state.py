@@ -78,8 +78,6 @@ class Running:
 
 @dataclass
 class State:
-    attempt: int = 1
-    """Of the job, in which this was written."""
     elapsed_s: float = 0.0
     ended: bool = False
     """Whether the search is over."""
@@ -96,7 +94,7 @@ class State:
         """`dumped` gives the state of a fit as its trainer dumps it."""
         arrays = {f"predictions/{number}": each for number, each in self.predictions.items()}
         arrays |= {f"members/{name}": _raw(content) for name, content in self.members.items()}
-        told = _Told(attempt=self.attempt, elapsed_s=self.elapsed_s, ended=self.ended, trials=self.trials)
+        told = _Told(elapsed_s=self.elapsed_s, ended=self.ended, trials=self.trials)
         fit = None
         if self.running is not None:
             arrays |= {f"running/{at}": each for at, each in enumerate(self.running.predicted)}
@@ -110,7 +108,7 @@ class State:
                 arrays["fit/predicted"] = fit.predicted
         arrays["told"] = _raw(told.model_dump_json().encode())
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
 
     @classmethod
@@ -119,7 +117,7 @@ class State:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = dict(archive.items())
         told = _Told.model_validate_json(arrays["told"].tobytes())
-        state = cls(told.attempt, told.elapsed_s, told.ended, told.trials)
+        state = cls(told.elapsed_s, told.ended, told.trials)
         state.predictions = {int(number): each for number, each in _below("predictions/", arrays).items()}
         state.members = {name: each.tobytes() for name, each in _below("members/", arrays).items()}
         fit = None
@@ -141,7 +139,6 @@ class _FitTold(BaseModel):
 
 
 class _Told(BaseModel):
-    attempt: int
     elapsed_s: float
     ended: bool
     trials: list[Trial]

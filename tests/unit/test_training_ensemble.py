@@ -52,12 +52,12 @@ def test_a_state_is_read_as_it_was_written() -> None:
     )
     assert running.fit is not None
     running.fit.best, running.fit.predicted = FoldScore(loss=0.2, chunks=1), np.ones((4, 2), np.float32)
-    state = State(attempt=2, elapsed_s=12.5, trials=[trial], running=running)
+    state = State(elapsed_s=12.5, trials=[trial], running=running)
     state.predictions[0] = np.eye(3, dtype=np.float32)
     state.members["final/0"] = b"\x00bytes\xff"
     content = state.dump(lambda fit: f"{fit.trainer} after {fit.chunks}".encode())
     again = State.load(content)
-    assert (again.attempt, again.elapsed_s, again.trials, again.members) == (2, 12.5, [trial], state.members)
+    assert (again.elapsed_s, again.trials, again.members) == (12.5, [trial], state.members)
     assert np.array_equal(again.predictions[0], state.predictions[0])
     assert again.running is not None
     assert again.running.fit is not None
