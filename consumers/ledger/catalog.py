@@ -39,6 +39,14 @@ def catalog_entry(envelope: Envelope, event: LifecycleEvent) -> CatalogEntry | N
     return CatalogEntry(**ids, result=event.result, at=event.finished_at)
 
 
+def command_entry(envelope: Envelope) -> CatalogEntry | None:
+    """Of a command whose outcome another ledger may have folded already, when it could not log what was asked."""
+    if envelope.kind != LOGGED:
+        return None
+    ids = {name: getattr(envelope, name) for name in ("job_id", "kind", "generation", "principal")}
+    return CatalogEntry(**ids, result={}, at=envelope.time)
+
+
 class Catalog:
     def __init__(self, database: Database, blobs: BlobStore, projection: JobProjection) -> None:
         self._database, self._projection = database, projection

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from consumers.ledger.catalog import Catalog, CatalogEntry, catalog_entry
+from consumers.ledger.catalog import Catalog, CatalogEntry, catalog_entry, command_entry
 from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch
 from consumers.ledger.pace import Pace
 from consumers.runtime.command import bury
@@ -139,7 +139,7 @@ class Ledger:
         if event_type is None:
             if envelope.type != message_type(envelope.kind):
                 raise Undecodable(f"{envelope.type} is neither an event that we know nor a command of its kind")
-            return command_patch(envelope, delivery.body, claim), None
+            return command_patch(envelope, delivery.body, claim), command_entry(envelope)
         event = await read_body(event_type, envelope, delivery.headers, delivery.body, self._services.outbox.blobs)
         if isinstance(event, JobFinishAsked):
             await self._projection.ask_to_finish(envelope.job_id, envelope.generation)

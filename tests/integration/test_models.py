@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from consumers.learning.model import TrainedModel
+from messaging import names
 from messaging.publisher import open_publisher
 from producers.outbox import Outbox
 from producers.rebuilding import Rebuilding
+from schemas.jobs.model_predict import PredictRows
 from schemas.jobs.model_train import ModelTrained, TrainModel
 from schemas.lifecycle import JobSucceeded
 from storage.blobs import BlobStore
@@ -172,6 +174,37 @@ async def test_rows_are_predicted_explained_and_logged(
         ]
         no_profile = await client.get("/v1/models/iris/drift")
         assert (no_profile.status_code, "profile" in no_profile.json()["detail"]) == (404, True)
+
+
+async def test_a_request_is_logged_once_whichever_is_folded_first(
+    deployment: Deployment, model: TrainedModel, tmp_path: Path
+) -> None:
+    example = Path(__file__).parents[1] / "contract/examples/model.predicted.1.json"
+    async with running("ledger"), gateway() as client:
+        trained = await register(deployment, model, tmp_path)
+        await listed(client, 1)
+        result = json.loads(example.read_text())["body"]
+        result |= {"model_id": trained.model_id, "version": trained.version}
+        asked = PredictRows(model_id=trained.model_id, version=trained.version, rows=[ROW])
+        envelope = wire.command(PredictRows)
+        succeeded = JobSucceeded(started_at=None, finished_at=datetime.now(UTC), result=result)
+        hostile = JobSucceeded(started_at=None, finished_at=datetime.now(UTC), result={"surplus": 1})
+        async with open_publisher(deployment.broker, "test") as publisher:
+            outbox = Outbox(publisher, BlobStore(deployment.storage.blobs))
+            for told_of, event in ((wire.command(PredictRows), hostile), (envelope, succeeded)):
+                await outbox.tell(told_of.event(event, source="test"), event)
+
+                async def told(job_id: str = told_of.job_id) -> bool:
+                    answer = await client.get("/v1/jobs?kind=model.predict")
+                    return job_id in {job["id"] for job in answer.json()["items"]}
+
+                await eventually(told)
+                for _ in range(2):
+                    body = asked.model_dump_json().encode()
+                    await wire.publish(deployment, "", names.LEDGER, body, told_of.headers())
+        await logged(client, 1)
+        entries = (await client.get("/v1/models/iris/predictions")).json()["items"]
+    assert [(entry["job_id"], entry["inputs"]) for entry in entries] == [(envelope.job_id, [ROW])]
 
 
 async def test_what_is_no_ones_or_anothers_or_broken_is_refused(
