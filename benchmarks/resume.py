@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _killed(given: argparse.Namespace, folder: Path, took_s: float) -> int:
     rng, kills = random.Random(_SEED), 0
     while kills < given.kills and not (folder / "model.zip").exists():
-        _run(given, folder, within_s=rng.uniform(0.0, 2 * took_s / given.kills))
+        _run(given, folder, within_s=rng.uniform(0.0, 1.5 * took_s / given.kills))
         kills += not (folder / "model.zip").exists()
     if not (folder / "model.zip").exists():
         _run(given, folder)

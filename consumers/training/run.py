@@ -34,6 +34,8 @@ from schemas.model_card import Importance
 
 _CACHE_SHARE = 0.25
 """Of the memory that the job may take."""
+_JUDGES = 2
+"""Of the folds, that columns are judged by: each costs a fit of every member."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _evaluated(
             bench.frame.take(part.valid),
             bench.target[part.valid],
         )
-        for number, part in enumerate(parts)
+        for number, part in enumerate(parts[:_JUDGES])
     ]
     rows = division.holdout if by_holdout else division.validated
     found = log.state.predictions
