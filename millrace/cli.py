@@ -169,6 +169,20 @@ def job(
 
 
 @app.command()
+def cancel(id: str, reason: Annotated[str, typer.Option(help="Stands in the job's error.")] = "") -> None:
+    """Cancel a job, wherever it is, and print it."""
+    with open_client() as client:
+        print_json(client.cancel(id, reason))
+
+
+@app.command()
+def finish(id: str) -> None:
+    """Ask a running search to end early with the best that it has found, and print the job."""
+    with open_client() as client:
+        print_json(client.finish(id))
+
+
+@app.command()
 def why(id: str, as_json: AsJson = False) -> None:
     """Say why a job stands where it stands, and what happens next."""
     with open_client() as client:

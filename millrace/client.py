@@ -108,6 +108,16 @@ class Client:
         """A job as it stands, or with `wait` as it stands when it finished or after so many seconds."""
         return Job.model_validate_json(self._request("GET", f"/v1/jobs/{id}", wait=wait).content)
 
+    def cancel(self, id: str, reason: str = "") -> Job:
+        """Cancel a job, wherever it is. One that has ended stays as it is."""
+        return Job.model_validate_json(
+            self._request("POST", f"/v1/jobs/{id}/cancel", json={"reason": reason}).content
+        )
+
+    def finish(self, id: str) -> Job:
+        """Ask a running search to end early and keep the best that it has found."""
+        return Job.model_validate_json(self._request("POST", f"/v1/jobs/{id}/finish").content)
+
     def why(self, id: str) -> JobExplanation:
         """Why a job stands where it stands, and what happens next."""
         return JobExplanation.model_validate_json(self._request("GET", f"/v1/jobs/{id}/why").content)
