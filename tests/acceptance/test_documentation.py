@@ -57,11 +57,12 @@ def test_the_dead_letter_walk_through_works_line_by_line(stack: Stack) -> None:
         "1 of 3 letters replayed",
         "stopped by its canaries: 2 letters not replayed",
         '+    "mended": true',
-        "2 of 2 letters replayed",
         "1 letter discarded",
         "conserved",
     ):
         assert shown in printed, printed
+    # The canary that failed again is a letter too, once its attempts are over: a slow machine gets there first.
+    assert re.search(r"(2 of 2|3 of 3) letters replayed", printed), printed
     assert re.findall(r" operator +([\w-]+) ", printed) == [
         "discarded",
         "replay-ended",
@@ -81,6 +82,9 @@ def test_the_demo_finds_what_was_asked_for(stack: Stack) -> None:
     assert "docstrings.csv: 342 rows, 7 columns" in printed
     report = Path(re.findall(r"Its report: file://(\S+)", printed)[0])
     assert "<title>" in report.read_text()
+    card = Path(re.findall(r"Its card: file://(\S+)", printed)[0])
+    assert "<title>package-of" in card.read_text()
+    assert re.search(r"sounds like \w+ \(\d+%\)", printed)
 
 
 def test_the_dataset_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:

@@ -71,9 +71,9 @@ async def test_what_outlasts_the_drain_goes_to_another_worker(
         async with PoolProcess(tmp_path / "first", "diagnostics") as first:
             url = await submit(client, delay_s=2.5)
             await reaches(client, url, "running")
+            async with asyncio.timeout(2):
+                assert await first.stop() == 0
             async with PoolProcess(tmp_path / "second", "diagnostics") as second:
-                async with asyncio.timeout(2):
-                    assert await first.stop() == 0
                 job = (await client.get(url, headers=WAIT)).json()
                 [finished] = await said(second, "job_finished")
         first_log = await first.log()
