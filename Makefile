@@ -7,11 +7,11 @@ TORCH := torch==2.13.0
 
 .PHONY: demo test faults lint format bench up down docs lock clean rabbitmq
 
-demo: .venv/ready rabbitmq  ## Start everything, embed a few hundred real paragraphs, search them
+demo: .venv/ready rabbitmq  ## Start everything, run real jobs end to end: embed, search, profile, train, predict
 	$(BIN)/millrace up --detach
 	$(BIN)/millrace demo
 
-# Half of the time tests wait for something, so more processes than cores pay. Each has servers of its own. A file stays
+# Many tests wait more than they compute, so more processes than cores pay. Each has servers of its own. A file stays
 # in one process with what its tests share (xdist 3.8 overlooks groups under pytest 9.2), and files keep their order: it
 # puts the unit tests, which are short, at the end, where they fill what the long ones leave.
 WORKERS ?= 4

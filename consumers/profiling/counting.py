@@ -25,7 +25,8 @@ from schemas.profile import Measured, ValueCount
 TOP = 20
 _CANDIDATES = 40
 _SHARE_COUNTED = 20
-"""Of a million distinct values that may be exact at least a twentieth is counted: the standard error is 0.45 %."""
+"""Of more distinct values than may be exact, at least a twentieth of that many are counted: of half a million 25,000,
+so that the standard error is 0.63 % at most."""
 
 
 @dataclass(frozen=True)

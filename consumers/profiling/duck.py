@@ -25,7 +25,7 @@ class Limits:
     threads: int = 2
     scratch: Path | None = None
     """Where spilled data goes; by default the system's folder for temporary files."""
-    exact_rows: int = 1_000_000
+    exact_rows: int = 500_000
     """Up to so many rows, or distinct values of a column, everything is exact but for what is about pairs of columns.
     Beyond it what would not fit into memory is estimated, with a standard error."""
     sample_rows: int = 50_000
