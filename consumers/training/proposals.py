@@ -28,7 +28,7 @@ _ORDER = (
     "extra-trees",
     "random-forest",
     "mlp",
-    "knn",
+    "neighbors",
 )
 _STARTUP = 4
 """Trials of a trainer that are drawn at random before TPE has something to go by."""
