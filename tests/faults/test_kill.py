@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,7 @@ JOBS = 500
 
 async def test_the_inference_worker_is_killed_during_500_jobs(tmp_path: Path) -> None:
     async with running("ledger"), gateway() as client, PoolProcess(tmp_path, "inference") as worker:
-        submitting = asyncio.create_task(
-            submit(client, "text.embed", JOBS, lambda n: {"inputs": [f"The {n}th mill race of the valley."]})
-        )
+        submitting = asyncio.create_task(submit(client, "text.embed", JOBS, _of_the_mill))
         await some_succeeded(client, 1)
         await worker.kill()
         accepted = await submitting
@@ -86,6 +85,12 @@ async def test_a_job_that_kills_its_worker_dies_alone(deployment: Deployment, tm
         job = (await client.get(f"/v1/jobs/{killer}")).json()
         await worker.kill()
     assert job["error"]["type"] == "/problems/worker-killed"
+
+
+def _of_the_mill(n: int) -> dict[str, Any]:
+    """Enough to read that most of it waits when the first job is seen to have ended."""
+    parts = ("the wheel", "the gate", "the pond", "the weir", "the stones", "the hopper", "the sluice")
+    return {"inputs": [f"At the {n}th mill of the valley the miller looks after {part} every day." for part in parts]}
 
 
 async def _start_doomed(worker: PoolProcess) -> None:
