@@ -14,7 +14,7 @@ demo: .venv/ready rabbitmq  ## Start everything, run real jobs end to end: embed
 # Many tests wait more than they compute, so more processes than cores pay. Each has servers of its own. A file stays
 # in one process with what its tests share (xdist 3.8 overlooks groups under pytest 9.2), and files keep their order: it
 # puts the unit tests, which are short, at the end, where they fill what the long ones leave.
-WORKERS ?= 4
+WORKERS ?= 3
 
 test: .venv/ready rabbitmq  ## What CI runs: every test, on real parts
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
