@@ -131,9 +131,16 @@ def test_what_does_not_fit_is_refused_by_name(
         train(task_of(told), read(wine, told), SETTINGS, tmp_path / "model.zip")
 
 
+def _data_mib() -> int:
+    """What this process has already: the tests that ran before it in the same process count too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmData:")[2].split()[0]) // 1024
+
+
 def test_memory_that_is_too_little_is_refused() -> None:
     with pytest.raises(Reject, match="/params/memory_mb: 256 MiB are too little"), bounded(256):
         pass
-    with pytest.raises(Reject, match="/params/memory_mb: 3000 MiB are too little: the table"), bounded(3_000):
+    enough_for_the_libraries = _data_mib() + 512
+    with pytest.raises(Reject, match="are too little: the table"), bounded(enough_for_the_libraries):
         bytearray(8 * 2**30)
     bytearray(2**20)
