@@ -32,6 +32,7 @@ _PATIENCE_S = 1.0
 _LEFT_ALONE_S = 1.0
 _KEEP_OPEN = "mr:keep-open"  # a subscription connection can only be read while it is subscribed to something
 _PACE = "mr:pace"
+_LEAVE_AT_ONCE = 32
 _RESERVATION_TTL_S = 24 * 3600
 
 # XADD fails for an id that is not above the newest one: a duplicate or a straggler, which changes nothing.
@@ -75,7 +76,6 @@ class FeedWriter:
 
     def __init__(self, redis: Redis, ttl_s: int) -> None:
         self._redis, self._ttl_s = redis, ttl_s
-        self._append = redis.register_script(_APPEND)
 
     async def append(self, patches: Sequence[JobPatch]) -> None:
         """Never raises for an absent Redis: the feed is not the truth."""
@@ -85,11 +85,8 @@ class FeedWriter:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for patch in patches:
                     changed = to_json(patch.fields | (patch.birth or {}))
-                    await self._append(
-                        keys=[_key(patch.job_id)],
-                        args=[patch.order, changed, self._ttl_s, _MAX_ENTRIES],
-                        client=pipeline,
-                    )
+                    # Not by its hash: before a pipeline with such, redis-py asks whether the script is there.
+                    pipeline.eval(_APPEND, 1, _key(patch.job_id), patch.order, changed, self._ttl_s, _MAX_ENTRIES)
                 await pipeline.execute(raise_on_error=True)
         except (RedisError, OSError) as error:
             log.warning("feed_not_written", error=str(error), jobs=len(patches))
@@ -108,6 +105,7 @@ class FeedReader:
         self._reserve = redis.register_script(_RESERVE)
         self._ask_again_at = 0.0
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._left: set[str] = set()  # subscribed to, though nobody waits any more
         self._opening = asyncio.Lock()  # two first subscriptions at once would open two connections and lose one
 
     async def entries(self, job_id: str, after: int | None = None) -> list[FeedEntry]:
@@ -139,10 +137,11 @@ class FeedReader:
         happens in between sets the event. Without Redis the event stays unset: so wait with a limit, and look."""
         changed = asyncio.Event()
         key = _key(job_id)
-        first = key not in self._waiting
+        heard = key in self._waiting or key in self._left
+        self._left.discard(key)
         self._waiting.setdefault(key, set()).add(changed)
         try:
-            if first:
+            if not heard:
                 with suppress(FeedUnavailable), self._asking():
                     await self._subscribe(key)
             yield changed
@@ -150,8 +149,17 @@ class FeedReader:
             self._waiting[key].discard(changed)
             if not self._waiting[key]:
                 del self._waiting[key]
-                with suppress(RedisError, OSError):
-                    await self._pubsub.unsubscribe(key)
+                self._left.add(key)
+                await self._leave_many()
+
+    async def _leave_many(self) -> None:
+        """Redis answers each with a message of its own, which would wake us once more for each job."""
+        if len(self._left) < _LEAVE_AT_ONCE:
+            return
+        left, self._left = self._left, set()
+        with suppress(RedisError, OSError):
+            async with self._opening:  # behind it, whoever comes back to one of these subscribes anew
+                await self._pubsub.unsubscribe(*left)
 
     async def _subscribe(self, key: str) -> None:
         async with self._opening:

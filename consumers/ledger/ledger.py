@@ -2,8 +2,8 @@
 
 A command whose outcome is about to follow is worth waiting for: folded together they are one insert instead of an
 insert and an update, which is a fifth of the store's work. So commands linger for a moment before they are written,
-on the broker's account, while events are written at once and take their command along. The live feed shows the new
-job meanwhile.
+on the broker's account, while events are written at once and take their command along. The live feed shows what
+is new sooner.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import takewhile
 
 import structlog
 
@@ -38,6 +39,7 @@ log = structlog.get_logger()
 
 PREFETCH = 4_000
 LINGER_S = 0.25
+SHOW_AFTER_S = 0.02  # most of the short jobs have ended by then, and are shown once instead of twice
 PACE_INTERVAL_S = 1.0
 MAX_BULK = 200  # jobs in one write: a slow store must end it within its time-out, also when all of them collide
 
@@ -65,9 +67,9 @@ class Ledger:
         self._unsettled = InFlight()
         self._arrived: list[Delivery] = []
         self._wake = asyncio.Event()
-        self._lingering: dict[str, tuple[float, _Pending]] = {}  # in order of arrival, so in order of falling due
+        self._lingering: dict[str, _Pending] = {}  # in order of arrival, so in order of falling due
+        self._unshown: dict[str, _Pending] = {}  # those of them that the feed does not show yet, in the same order
         self._due: dict[str, _Pending] = {}
-        self._new: list[_Pending] = []
         self._folding: list[_Pending] = []
         self._draining = False
 
@@ -83,7 +85,7 @@ class Ledger:
             arrived, self._arrived = self._arrived, []
             for delivery in arrived:
                 await self._admit(delivery)
-            await self._feed_new_commands()
+            await self._show_new_commands()
             self._collect_due()
             await self._fold()
 
@@ -96,14 +98,15 @@ class Ledger:
     def health(self) -> dict[str, object]:
         """`behind_s`: how long the oldest message that is not folded has been here."""
         held = [pending.since for pending in (*self._folding, *self._due.values())]
-        held += [pending.since for _, pending in self._lingering.values()]
+        held += [pending.since for pending in self._lingering.values()]
         behind_s = time.monotonic() - min(held) if held else 0.0
         return {"unsettled": self._unsettled.count, "behind_s": round(behind_s, 1)}
 
     async def _sleep_until_due(self) -> None:
         if self._due:
             return
-        due_at = next(iter(self._lingering.values()))[0] if self._lingering else None
+        firsts = ((self._lingering, LINGER_S), (self._unshown, SHOW_AFTER_S))
+        due_at = min((next(iter(jobs.values())).since + after_s for jobs, after_s in firsts if jobs), default=None)
         with suppress(TimeoutError):
             async with asyncio.timeout(None if due_at is None else max(0.0, due_at - time.monotonic())):
                 await self._wake.wait()
@@ -149,8 +152,7 @@ class Ledger:
     def _pending(self, patch: JobPatch) -> _Pending:
         """Where this patch joins what is there for its job: events make it due, commands may linger."""
         job_id = patch.job_id
-        _, pending = self._lingering.get(job_id, (0.0, None))
-        pending = pending or self._due.get(job_id)
+        pending = self._lingering.get(job_id) or self._due.get(job_id)
         if pending is None:
             pending = _Pending(patch, patch)
         else:
@@ -158,27 +160,30 @@ class Ledger:
             pending.unfed = patch if pending.unfed is None else pending.unfed.then(patch)
         if patch.birth is None or job_id in self._due:
             self._lingering.pop(job_id, None)
+            self._unshown.pop(job_id, None)
             self._due[job_id] = pending
         elif job_id not in self._lingering:
-            self._lingering[job_id] = (time.monotonic() + LINGER_S, pending)
-            self._new.append(pending)
+            self._lingering[job_id] = self._unshown[job_id] = pending
         return pending
 
-    async def _feed_new_commands(self) -> None:
+    async def _show_new_commands(self) -> None:
         """A lingering job is on the broker's disk: to show it as queued is no lie, though the store has it later."""
-        new, self._new = [pending for pending in self._new if pending.patch.job_id in self._lingering], []
-        await self._feed.append([pending.unfed for pending in new if pending.unfed is not None])
-        for pending in new:
+        new = self._take_older(self._unshown, SHOW_AFTER_S)
+        await self._feed.append([pending.unfed for pending in new.values() if pending.unfed is not None])
+        for pending in new.values():
             pending.unfed = None
 
     def _collect_due(self) -> None:
-        now = time.monotonic()
-        while self._lingering:
-            job_id, (due_at, pending) = next(iter(self._lingering.items()))
-            if due_at > now and not self._draining:
-                break
-            del self._lingering[job_id]
-            self._due[job_id] = pending
+        self._due |= self._take_older(self._lingering, 0.0 if self._draining else LINGER_S)
+
+    @staticmethod
+    def _take_older(jobs: dict[str, _Pending], seconds: float) -> dict[str, _Pending]:
+        """Take those from `jobs` that have been here for so long; the oldest come first."""
+        since = time.monotonic() - seconds
+        older = dict(takewhile(lambda item: item[1].since <= since, jobs.items()))
+        for job_id in older:
+            del jobs[job_id]
+        return older
 
     async def _fold(self) -> None:
         bulk = [self._due.pop(job_id) for job_id in list(self._due)[:MAX_BULK]]
