@@ -1,8 +1,10 @@
-"""A profile against DuckDB's SUMMARIZE, which tells much less, on the same file with equal threads and memory.
+"""A profile against DuckDB's SUMMARIZE, which tells much less, on the same file with equal threads and memory; and
+against fg-data-profiling, which tells as much, in its minimal mode and without limits, where its memory suffices.
 
 The table is the files of the standard library, as rows of paths, sizes, times and first lines of docstrings, drawn
 again and again with noise. Each turn is a process of its own, whose peak memory counts everything in it: Python,
-numpy and DuckDB. Importing is not timed. Goal: at most 1.5 times as long, in 512 MB.
+numpy and DuckDB. Importing is not timed. Goals: at most 1.5 times as long as SUMMARIZE, in 512 MB, and a twentieth of
+what fg-data-profiling takes.
 
     make bench NAME=profiling ARGS="--rows 1000000,10000000"
 """
@@ -26,22 +28,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from benchmarks import report
+from benchmarks import environment, report
 from benchmarks.accounting import Meter
 from benchmarks.contenders import Servers
-from benchmarks.environment import ROOT
 from benchmarks.runner import Options, Sample
 from consumers.profiling.duck import Duck, Limits
 from consumers.profiling.engine import profile
 from consumers.runtime.duck import literal
 
-OURS, PEER = "Millrace profile", "DuckDB SUMMARIZE"
-GOAL = 1.5
+OURS, DUCKDB, FG = "Millrace profile", "DuckDB SUMMARIZE", "fg-data-profiling"
+GOALS = {DUCKDB: 1.5, FG: 1 / 20}
 CAP_MIB = 512e6 / 2**20
 QUICK_ROWS = 100_000
+_MOST_ROWS = {FG: 1_000_000}
+"""More take more than 40 GB of it."""
 _GROUP_ROWS = 122_880
 """DuckDB's own size of a row group."""
 _SEED = 4
+_FG_PEER = environment.ROOT / "benchmarks/peers/fg_profiling_peer.py"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,13 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.turn:
         return _turn(given.turn[0], Path(given.turn[1]))
+    environment.prepare()
     options = Options(given.quick, 1 if given.quick else given.rounds, frozenset(), Servers("", ""))
     sizes = [QUICK_ROWS] if given.quick else [int(rows) for rows in given.rows.split(",")]
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as scratch:
         samples = [sample for rows in sizes for sample in _rounds(options, rows, Path(scratch))]
     print(report.heading("profiling", f"Parquet of {', '.join(f'{rows:,}' for rows in sizes)} rows", options))
-    print(report.ratios(samples, "seconds", OURS, GOAL, smaller=True))
-    print(report.medians(samples, ["seconds", "peak MiB"]))
+    for peer, goal in GOALS.items():
+        for metric in ("seconds", "CPU-s"):
+            print(report.ratios(samples, metric, OURS, goal, smaller=True, against=[peer]))
+    print(report.medians(samples, ["seconds", "CPU-s", "peak MiB"]))
     peak = max(sample.metrics["peak MiB"] for sample in samples if sample.entrant == OURS)
     print(
         f"\npeak memory of a profile: {peak:,.0f} MiB, cap {CAP_MIB:,.0f}: {'met' if peak <= CAP_MIB else 'NOT met'}"
@@ -74,16 +81,20 @@ def _rounds(options: Options, rows: int, scratch: Path) -> list[Sample]:
     write(parquet, rows)
     size_mb = parquet.stat().st_size / 1e6
     print(f"{rows:,} rows, {size_mb:,.0f} MB, written in {time.perf_counter() - started:,.0f} s", flush=True)
-    for entrant in (OURS, PEER):  # warms up, and does not count
+    entrants = [entrant for entrant in (OURS, DUCKDB, FG) if rows <= _MOST_ROWS.get(entrant, rows)]
+    for entrant in (OURS, DUCKDB):  # warms up, and does not count
         _measure(entrant, -1, parquet, rows)
-    # Another one starts each round, so that neither always follows the other.
-    orders = [(OURS, PEER) if number % 2 else (PEER, OURS) for number in range(options.rounds)]
+    # Another one starts each round, so that no one always follows the same.
+    starts = [number % len(entrants) for number in range(options.rounds)]
+    orders = [[*entrants[start:], *entrants[:start]] for start in starts]
     return [_measure(entrant, number, parquet, rows) for number, order in enumerate(orders) for entrant in order]
 
 
 def _measure(entrant: str, number: int, parquet: Path, rows: int) -> Sample:
     command = [sys.executable, "-m", "benchmarks.profiling", "--turn", entrant, str(parquet)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    if entrant == FG:
+        command = [str(environment.BIN / "python"), str(_FG_PEER), str(parquet)]
+    with subprocess.Popen(command, cwd=environment.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         meter = Meter({"worker": [psutil.Process(child.pid)]})
         assert child.stdout is not None
         line = child.stdout.readline()
@@ -96,11 +107,11 @@ def _measure(entrant: str, number: int, parquet: Path, rows: int) -> Sample:
 def _turn(entrant: str, parquet: Path) -> None:
     """In the child. It stays until its standard input ends, so that it can be accounted for."""
     work = _ENTRANTS[entrant]
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     work(parquet)
-    seconds = time.perf_counter() - started
+    seconds, cpu_s = time.perf_counter() - started, time.process_time() - used
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "peak MiB": peak_mib}), flush=True)
+    print(json.dumps({"seconds": seconds, "CPU-s": cpu_s, "peak MiB": peak_mib}), flush=True)
     sys.stdin.read()
 
 
@@ -113,7 +124,7 @@ def _profile(parquet: Path) -> None:
     profile(parquet, name="benchmark", target="size")
 
 
-_ENTRANTS: dict[str, Callable[[Path], None]] = {OURS: _profile, PEER: _summarize}
+_ENTRANTS: dict[str, Callable[[Path], None]] = {OURS: _profile, DUCKDB: _summarize}
 
 
 def write(parquet: Path, rows: int) -> None:

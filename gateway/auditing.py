@@ -1,15 +1,15 @@
 """Who did what, as pages."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import Response
 from pydantic_core import to_jsonable_python
 
-from gateway import cursors
 from gateway.dependencies import Parts
+from gateway.paging import paged
 from schemas.dead_letters import Audited, AuditPage
 from storage import audit
 from storage.documents import AuditEntry
@@ -24,18 +24,18 @@ async def note(
 
 
 async def audit_page(
-    parts: Parts, actions: Sequence[str], target: str | None, path: str, limit: int, cursor: str | None
+    parts: Parts,
+    actions: Sequence[str],
+    target: str | None,
+    path: str,
+    query: Mapping[str, str | None],
+    limit: int,
+    cursor: str | None,
 ) -> Response:
-    """Newest first. `path` is what the next page is asked by. Raises ProblemError, StoreUnavailable."""
-    name = urlencode({"audit": target or ""})
-    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
-    found = await parts.store.reading(audit.page(parts.database, actions, target, limit + 1, after))
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        token = cursors.encode(parts.keys.cursor_secret, name, last.at, last.id)
-        following = f"{path}{'&' if '=' in path else ''}" + urlencode({"limit": limit, "cursor": token})
-    page = AuditPage(items=[_audited(entry) for entry in found[:limit]], next=following)
+    """Newest first; `path` and `query` are what the list is asked by. Raises ProblemError, StoreUnavailable."""
+    find = partial(audit.page, parts.database, actions, target)
+    found, following = await paged(parts, path, query, limit, cursor, find, lambda entry: entry.at)
+    page = AuditPage(items=[_audited(entry) for entry in found], next=following)
     return Response(page.model_dump_json(), media_type="application/json")
 
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from millrace.client import Client, ProblemError
-from millrace.following import cataloged, followed, succeeded
+from millrace.following import followed, succeeded
 from millrace.output import AsJson, console, open_client, print_json, say
 from reports import drift, render_comparison
 from schemas.catalog import Dataset
@@ -97,7 +97,7 @@ def profile(
         job = succeeded(followed(client, job, quiet=as_json))
         result = DatasetProfiled.model_validate(job.result)
         path = into or Path(f"{client.datasets.get(dataset).name}-profile.html")
-        path.write_bytes(_report(client, result))
+        path.write_bytes(client.datasets.report(result.dataset_id, version=result.version, target=result.target))
     if as_json:
         print_json(result)
     else:
@@ -154,7 +154,7 @@ def _profile_of(client: Client, reference: str, *, quiet: bool) -> DatasetProfil
         if error.status != 404:
             raise
         succeeded(followed(client, client.datasets.profile(found.id, version=version), quiet=quiet))
-        profile = cataloged(lambda: client.datasets.profiled(found.id, version=version))
+        profile = client.datasets.profiled(found.id, version=version)
     return profile.model_copy(update={"name": f"{found.name}, version {found.version.number}"})
 
 
@@ -165,11 +165,7 @@ def _band(score: float) -> str:
 
 def _found(client: Client, job: Job) -> Dataset:
     result = job.result or {}
-    return cataloged(lambda: client.datasets.get(str(result["dataset_id"]), str(result["version"])))
-
-
-def _report(client: Client, result: DatasetProfiled) -> bytes:
-    return cataloged(lambda: client.datasets.report(result.dataset_id, version=result.version, target=result.target))
+    return client.datasets.get(str(result["dataset_id"]), str(result["version"]))
 
 
 def _show(found: Dataset) -> None:

@@ -1,19 +1,14 @@
 """Waiting for a job where people watch."""
 
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TypeVar
 
-from millrace.client import Client, ProblemError
+from millrace.client import Client
 from millrace.output import console
 from millrace.stack.errors import StackError
 from schemas.resources import Job
 
 _LOOK_EVERY_S = 0.3
-_CATALOGED_WITHIN_S = 10.0
-
-T = TypeVar("T")
 
 
 def followed(client: Client, job: Job, *, quiet: bool) -> Job:
@@ -34,15 +29,3 @@ def succeeded(job: Job) -> Job:
     if job.status != "succeeded":
         raise StackError(job.error.detail if job.error else f"job {job.id} is {job.status}")
     return job
-
-
-def cataloged(find: Callable[[], T]) -> T:
-    """What a job has made, which can be found a moment after the store knows that the job succeeded."""
-    until = time.monotonic() + _CATALOGED_WITHIN_S
-    while True:
-        try:
-            return find()
-        except ProblemError as error:
-            if error.status != 404 or time.monotonic() > until:
-                raise
-            time.sleep(_LOOK_EVERY_S)

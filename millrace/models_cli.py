@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from millrace.following import cataloged, followed, succeeded
+from millrace.following import followed, succeeded
 from millrace.output import AsJson, console, open_client, print_json, say
 from millrace.stack.errors import StackError
 from schemas.jobs.model_predict import RowsPredicted
@@ -83,7 +83,7 @@ def train(
         if not detach:
             job = succeeded(followed(client, job, quiet=as_json))
             trained = ModelTrained.model_validate(job.result)
-            found = cataloged(lambda: client.models.version(trained.model_id, trained.version))
+            found = client.models.version(trained.model_id, trained.version)
     if detach:
         print_json(job) if as_json else say(f"{job.id} is on its way: millrace jobs")
     elif as_json:
@@ -128,9 +128,6 @@ def predict(
         else:
             job = client.models.predict(model, _rows(rows or ""), version=version, explain=explain)
         result = succeeded(followed(client, job, quiet=as_json)).result or {}
-        if dataset is not None:
-            made = DatasetPredicted.model_validate(result).predicted
-            cataloged(lambda: client.datasets.get(made.dataset_id, made.version))
     if as_json:
         print_json(result)
     elif dataset is not None:

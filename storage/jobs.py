@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from bson.errors import BSONError
 from pymongo import InsertOne, UpdateOne
@@ -58,6 +58,14 @@ class FoldResult:
     unfit: list[tuple[JobPatch, str]] = field(default_factory=list)
 
 
+class Standing(NamedTuple):
+    """Where the projection has a job."""
+
+    status: JobState
+    generation: int
+    order: int
+
+
 class JobProjection:
     """The collection as the ledger writes it."""
 
@@ -83,13 +91,13 @@ class JobProjection:
         await self._note_deadlines(patches)
         return FoldResult([*unfit, *unfit_upserts, *unfit_updates, *unfit_births])
 
-    async def state(self, job_id: str) -> tuple[JobState, int] | None:
-        """Status and generation; None for a job that nobody has told of. Raises StoreUnavailable."""
+    async def standing(self, job_id: str) -> Standing | None:
+        """None for a job that nobody has told of. Raises StoreUnavailable."""
         try:
-            found = await self._jobs.find_one({"_id": job_id}, {"status": 1, "generation": 1})
+            found = await self._jobs.find_one({"_id": job_id}, dict.fromkeys(Standing._fields, 1))
         except PyMongoError as error:
             raise StoreUnavailable(str(error)) from error
-        return (JobState(str(found["status"])), cast("int", found["generation"])) if found else None
+        return Standing(JobState(found["status"]), found["generation"], found["order"]) if found else None
 
     async def ask_to_finish(self, job_id: str, generation: int) -> None:
         """Beside the fold, since no order stands between this and how far the job is. Raises StoreUnavailable."""

@@ -32,7 +32,6 @@ async def page(
     model_id: str,
     version: str | None,
     limit: int,
-    *,
     after: tuple[datetime, str] | None = None,
     since: datetime | None = None,
 ) -> list[PredictionDocument]:

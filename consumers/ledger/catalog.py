@@ -1,5 +1,5 @@
-"""Results that make something for others to find: they are added to the catalog when their job has succeeded.
-What was asked of models goes into the request log."""
+"""Results that make something for others to find: they are added to the catalog before their job is seen to have
+succeeded. What was asked of models goes into the request log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,10 @@ from producers.catalog import CATALOGED, catalog
 from producers.request_log import LOGGED, RequestLogger, RequestLogSettings
 from schemas.envelope import Envelope
 from schemas.jobs.dataset_ingest import DATASET_INGEST
-from schemas.lifecycle import JobState, JobSucceeded, LifecycleEvent
+from schemas.lifecycle import JobSucceeded, LifecycleEvent
 from storage.blobs import BlobStore
 from storage.census import succeeded
 from storage.database import Database
-from storage.jobs import JobProjection
 from telemetry import metrics
 
 log = structlog.get_logger()
@@ -30,6 +29,10 @@ class CatalogEntry:
     principal: str
     result: dict[str, Any]
     at: datetime
+
+    @property
+    def listed(self) -> bool:
+        return self.kind in CATALOGED
 
 
 def catalog_entry(envelope: Envelope, event: LifecycleEvent) -> CatalogEntry | None:
@@ -48,24 +51,18 @@ def command_entry(envelope: Envelope) -> CatalogEntry | None:
 
 
 class Catalog:
-    def __init__(self, database: Database, blobs: BlobStore, projection: JobProjection) -> None:
-        self._database, self._projection = database, projection
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        self._database = database
         self._logger = RequestLogger(database, blobs, RequestLogSettings())
 
     async def log(self, made: Sequence[CatalogEntry]) -> None:
-        """What `add` leaves, all at once: many small requests end together. Raises StoreUnavailable,
-        BlobUnavailable."""
+        """All at once: many small requests end together. Raises StoreUnavailable, BlobUnavailable."""
         ids = [entry.job_id for entry in made if entry.kind == LOGGED]
         if ids:
             await self._logger.add([job async for job in succeeded(self._database, [LOGGED], ids)])
 
     async def add(self, made: CatalogEntry) -> None:
-        """After its event was folded: a result that came too late, because its job was cancelled, made nothing.
-        Nor did one that cannot be listed, which must not stop the ledger. Raises StoreUnavailable."""
-        if made.kind == LOGGED:
-            return
-        if await self._projection.state(made.job_id) != (JobState.SUCCEEDED, made.generation):
-            return
+        """One that cannot be listed makes nothing, and must not stop the ledger. Raises StoreUnavailable."""
         ids = {"job_id": made.job_id, "principal": made.principal}
         try:
             await catalog(self._database, made.kind, made.result, at=made.at, **ids)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +64,20 @@ def _asked(envelope: Envelope, body: bytes, claim: Claim | None) -> dict[str, An
 def event_patch(envelope: Envelope, event: LifecycleEvent, claim: Claim | None) -> JobPatch:
     """What `event` says about its job. `claim` is where its body lies, when that is too large for a document."""
     return _patch(envelope, event.state, _FIELDS[type(event)](event, claim), None)
+
+
+def held(ended: JobPatch) -> JobPatch:
+    """The job stands where it has succeeded, so that no other end can come to it, and does not show it yet."""
+    kept = {name: value for name, value in ended.fields.items() if name not in _OF_SUCCESS}
+    return replace(ended, fields=kept | {"status": JobState.RUNNING})
+
+
+def shown(ended: JobPatch) -> JobPatch:
+    """The same end, one step behind where it was held."""
+    return replace(ended, order=ended.order + 1)
+
+
+_OF_SUCCESS = ("finished_at", "result", "result_claim")
 
 
 def _patch(envelope: Envelope, state: JobState, fields: dict[str, Any], birth: dict[str, Any] | None) -> JobPatch:

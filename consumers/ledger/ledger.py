@@ -17,7 +17,7 @@ from itertools import takewhile
 import structlog
 
 from consumers.ledger.catalog import Catalog, CatalogEntry, catalog_entry, command_entry
-from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch
+from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch, held, shown
 from consumers.ledger.pace import Pace
 from consumers.runtime.command import bury
 from consumers.runtime.in_flight import InFlight
@@ -29,7 +29,7 @@ from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
 from messaging.message import claim_in
 from schemas.envelope import Envelope, message_type
-from schemas.lifecycle import JobFinishAsked
+from schemas.lifecycle import JobFinishAsked, JobState
 from storage.cancellation import end
 from storage.feed import FeedWriter, open_feed_writer
 from storage.jobs import JobPatch, JobProjection
@@ -56,13 +56,19 @@ class _Pending:
     deliveries: list[Delivery] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
     made: CatalogEntry | None = None
-    """What goes into the catalog if the job stands as succeeded."""
+    """What goes into the catalog or the request log if the job succeeds."""
+
+    @property
+    def makes(self) -> CatalogEntry | None:
+        """What others must find before they see that the job has ended."""
+        succeeded = self.patch.fields["status"] is JobState.SUCCEEDED
+        return self.made if succeeded and self.made is not None and self.made.listed else None
 
 
 class Ledger:
     def __init__(self, services: Services, projection: JobProjection, feed: FeedWriter) -> None:
         self._services, self._projection, self._feed = services, projection, feed
-        self._catalog = Catalog(services.database, services.outbox.blobs, projection)
+        self._catalog = Catalog(services.database, services.outbox.blobs)
         self._pace, self._next_report = Pace(), 0.0
         self._unsettled = InFlight()
         self._arrived: list[Delivery] = []
@@ -127,7 +133,8 @@ class Ledger:
         pending = self._pending(patch)
         pending.deliveries.append(delivery)
         pending.times.append(envelope.time)
-        pending.made = made or pending.made
+        if made is not None and (pending.made is None or made.generation > pending.made.generation):
+            pending.made = made
 
     def _note_pace(self, patch: JobPatch, told_at: datetime) -> None:
         if patch.birth is not None:
@@ -191,12 +198,11 @@ class Ledger:
             return
         self._folding = bulk
         failpoints.reach("ledger.before-fold")
+        await self._list(bulk)
         result = await until_done(self._projection.fold, [pending.patch for pending in bulk])
         reasons = {patch.job_id: reason for patch, reason in result.unfit}
-        results = [pending.made for pending in bulk if pending.made is not None]
-        for made in results:
-            await until_done(self._catalog.add, made)
         await self._feed.append([p.unfed for p in bulk if p.unfed is not None and p.patch.job_id not in reasons])
+        results = [pending.made for pending in bulk if pending.made is not None]
         await until_done(self._catalog.log, results)  # after the feed: nobody waits for it
         for pending in bulk:
             if reason := reasons.get(pending.patch.job_id):
@@ -206,6 +212,23 @@ class Ledger:
         failpoints.reach("ledger.before-ack")
         self._settle([delivery for pending in bulk for delivery in pending.deliveries])
         self._folding = []
+
+    async def _list(self, bulk: list[_Pending]) -> None:
+        """Whoever sees that a job has succeeded also finds what it made, and what a cancelled job made is nowhere. So
+        its end is held first, which shuts out every other; what it made is added; and then the end may be seen."""
+        making = [pending for pending in bulk if pending.makes is not None]
+        if not making:
+            return
+        await until_done(self._projection.fold, [held(pending.patch) for pending in making])
+        for pending in making:
+            ended = shown(pending.patch)
+            found = await until_done(self._projection.standing, ended.job_id)
+            standing = found and (found.status, found.order)
+            if standing == (JobState.RUNNING, pending.patch.order) and pending.makes is not None:
+                await until_done(self._catalog.add, pending.makes)
+            elif standing != (JobState.SUCCEEDED, ended.order):
+                continue  # it came too late
+            pending.patch, pending.unfed = ended, pending.unfed and shown(pending.unfed)
 
     def _settle(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:

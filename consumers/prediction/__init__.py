@@ -11,15 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from consumers.prediction.settings import PredictionSettings
-from consumers.runtime.pool import Services
 from consumers.runtime.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
     from consumers.prediction.resources import Serving
+    from consumers.runtime.pool import Services
 
 
 @asynccontextmanager
-async def open_resources(services: Services) -> AsyncIterator["Serving"]:
+async def open_resources(services: "Services") -> AsyncIterator["Serving"]:
     """The models of this process."""
     resources = await asyncio.to_thread(import_module, "consumers.prediction.resources")  # seconds, of scikit-learn
     async with resources.open_serving(services, PredictionSettings()) as serving:

@@ -12,13 +12,14 @@ from consumers.prediction.table import predict_table
 from consumers.runtime.files import fetched, kept
 from consumers.runtime.handler import ChildTask, handles_long
 from consumers.runtime.verdicts import Reject, RetryLater
+from consumers.tables.lookup import owned_version
 from consumers.tables.preview import preview
 from producers.catalog import dataset_id_of
 from schemas.datasets import FileFormat, Reading
 from schemas.files import StoredFile
 from schemas.jobs.dataset_ingest import DatasetIngested
 from schemas.jobs.model_predict_dataset import MODEL_PREDICT_DATASET, DatasetPredicted, PredictDataset
-from storage import datasets, models
+from storage import models
 from storage.blobs import BlobMissing
 from storage.database import StoreUnavailable, connect
 from storage.settings import StorageSettings
@@ -31,14 +32,14 @@ WRITER = 1
 def predict_dataset(task: ChildTask[PredictDataset]) -> DatasetPredicted:
     """Raises Reject for a model or a dataset that cannot be used."""
     params, principal = task.params, task.envelope.principal
-    document, given = _look(params)
-    model = trained(document, principal, params.model_id, params.version)
-    source = _owned(given, params, principal)
+    model = trained(_registered(params), principal, params.model_id, params.version)
+    pointer = "/params/dataset_version"
+    source = owned_version(principal, params.dataset_id, params.dataset_version, pointer=pointer)
     with tempfile.TemporaryDirectory(prefix="millrace-predict-") as scratch:
         folder = Path(scratch)
         stored = model.artifacts["model"]
         predictor = loaded(_fetched("/params/version", stored, folder), stored.sha256)
-        table = _fetched("/params/dataset_version", source.table, folder)
+        table = _fetched(pointer, source.table, folder)
         into = folder / "predicted.parquet"
         written = predict_table(predictor, table, source.column_types, into, task.progress)
         file = kept(into)
@@ -59,28 +60,17 @@ def predict_dataset(task: ChildTask[PredictDataset]) -> DatasetPredicted:
     return DatasetPredicted(model_id=params.model_id, version=params.version, rows=written.rows, predicted=predicted)
 
 
-def _look(params: PredictDataset) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """What the store has of the model and of the dataset. Raises RetryLater."""
+def _registered(params: PredictDataset) -> dict[str, Any] | None:
+    """What the store has of the model's version. Raises RetryLater."""
 
-    async def look() -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    async def look() -> dict[str, Any] | None:
         async with connect(StorageSettings()) as database:
-            return (
-                await models.version(database, params.model_id, params.version),
-                await datasets.version(database, params.dataset_id, params.dataset_version),
-            )
+            return await models.version(database, params.model_id, params.version)
 
     try:
         return asyncio.run(look())
     except StoreUnavailable as error:
         raise RetryLater(str(error)) from error
-
-
-def _owned(given: dict[str, Any] | None, params: PredictDataset, principal: str) -> DatasetIngested:
-    """A dataset's id follows from its owner. Raises Reject."""
-    if given is None or dataset_id_of(principal, str(given["name"])) != params.dataset_id:
-        detail = f"/params/dataset_version: dataset {params.dataset_id} has no version {params.dataset_version}"
-        raise Reject(detail, type="not-found", title="There is no such version")
-    return DatasetIngested.model_validate(given)
 
 
 def _fetched(pointer: str, stored: StoredFile, folder: Path) -> Path:

@@ -1,23 +1,17 @@
 """`dataset.profile`: computed once for a version and a target; doing it again replaces it with the same figures."""
 
-import asyncio
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from consumers.profiling.engine import profile
 from consumers.runtime.files import fetched, kept
 from consumers.runtime.handler import ChildTask, handles_long
-from consumers.runtime.verdicts import Reject, RetryLater
+from consumers.runtime.verdicts import Reject
+from consumers.tables.lookup import owned_version
 from producers.catalog import profile_id_of
 from reports import render
-from schemas.datasets import ColumnType
-from schemas.files import StoredFile
 from schemas.jobs.dataset_profile import DATASET_PROFILE, DatasetProfiled, ProfileDataset, ProfileHeadline
 from schemas.profile import DatasetProfile
-from storage import datasets
-from storage.database import StoreUnavailable, connect
-from storage.settings import StorageSettings
 
 _TOP_ALERTS = 5
 
@@ -25,19 +19,20 @@ _TOP_ALERTS = 5
 @handles_long(DATASET_PROFILE, slots=1)
 def profile_dataset(task: ChildTask[ProfileDataset]) -> DatasetProfiled:
     params = task.params
-    ingested = _ingested(params)
-    if params.target is not None and params.target not in {column["name"] for column in ingested["column_types"]}:
+    source = owned_version(task.envelope.principal, params.dataset_id, params.version, pointer="/params/version")
+    types = {column.name: column.type for column in source.column_types}
+    if params.target is not None and params.target not in types:
         raise Reject(f"/params/target: there is no column {params.target!r}")
     with tempfile.TemporaryDirectory(prefix="millrace-profile-") as scratch:
         folder = Path(scratch)
-        table = fetched(StoredFile.model_validate(ingested["table"]), folder)
+        table = fetched(source.table, folder)
         found = profile(
             table,
-            name=str(ingested["name"]),
+            name=source.name,
             dataset_id=params.dataset_id,
             version=params.version,
             target=params.target,
-            types={column["name"]: ColumnType(column["type"]) for column in ingested["column_types"]},
+            types=types,
             progress=task.progress,
         )
         figures, report = folder / "profile.json", folder / "profile.html"
@@ -52,21 +47,6 @@ def profile_dataset(task: ChildTask[ProfileDataset]) -> DatasetProfiled:
             profile=kept(figures),
             report=kept(report),
         )
-
-
-def _ingested(params: ProfileDataset) -> dict[str, Any]:
-    async def look() -> dict[str, Any] | None:
-        async with connect(StorageSettings()) as database:
-            return await datasets.version(database, params.dataset_id, params.version)
-
-    try:
-        found = asyncio.run(look())
-    except StoreUnavailable as error:
-        raise RetryLater(str(error)) from error
-    if found is None:
-        detail = f"/params/version: dataset {params.dataset_id} has no version {params.version}"
-        raise Reject(detail, type="not-found", title="There is no such version")
-    return found
 
 
 def _headline(found: DatasetProfile) -> ProfileHeadline:

@@ -14,7 +14,6 @@ import structlog
 
 from consumers.runtime.incoming import Undecodable, read_envelope
 from schemas.envelope import Envelope
-from schemas.lifecycle import JobState
 from storage.database import StoreUnavailable
 from storage.jobs import JobProjection
 
@@ -61,14 +60,14 @@ class Cancellations:
         if envelope.time >= self._heard_all_since:
             return False
         try:
-            found = await self._projection.state(envelope.job_id)
+            found = await self._projection.standing(envelope.job_id)
         except StoreUnavailable as error:
             log.warning("cancellation_unknown", error=str(error))
             return False
         if found is None:
             return False
-        status, generation = found
-        return (generation == envelope.generation and JobState(status).terminal) or generation > envelope.generation
+        same = found.generation == envelope.generation
+        return (same and found.status.terminal) or found.generation > envelope.generation
 
     @contextmanager
     def stoppable(self, envelope: Envelope, stop: Callable[[], None]) -> Iterator[None]:

@@ -1,24 +1,25 @@
-"""A pool that runs handlers, short and long ones."""
+"""A pool that runs handlers, short and long ones.
+
+Importing this must stay cheap: each child process imports its pool, and runs none. What workers need, such as the
+libraries of broker and store, takes most of a second.
+"""
 
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from consumers.runtime.cancellations import Cancellations
 from consumers.runtime.handler import Handler
-from consumers.runtime.long_worker import LongWorker
-from consumers.runtime.pool import Services
-from consumers.runtime.station import Station
-from consumers.runtime.worker import Worker
-from consumers.settings import ConsumerSettings
-from storage.jobs import JobProjection
+
+if TYPE_CHECKING:
+    from consumers.runtime.pool import Services
+    from consumers.runtime.workers import RunningWorkers
 
 
 @asynccontextmanager
-async def no_resources(_services: Services) -> AsyncIterator[None]:
+async def no_resources(_services: "Services") -> AsyncIterator[None]:
     yield None
 
 
@@ -30,7 +31,7 @@ class WorkerPool:
     """
 
     name: str
-    resources: Callable[[Services], AbstractAsyncContextManager[Any]] = no_resources
+    resources: Callable[["Services"], AbstractAsyncContextManager[Any]] = no_resources
 
     def handlers(self) -> list[Handler]:
         """Discovered in the pool's package. Raises TypeError when a module declares more than one."""
@@ -45,47 +46,12 @@ class WorkerPool:
         return found
 
     @asynccontextmanager
-    async def open(self, services: Services) -> AsyncIterator["RunningWorkers"]:
+    async def open(self, services: "Services") -> AsyncIterator["RunningWorkers"]:
         """Subscribe to the work queue of every handler of this pool."""
+        from consumers.runtime.workers import open_workers
+
         async with (
             self.resources(services) as resources,
             open_workers(self.handlers(), resources, services) as workers,
         ):
             yield workers
-
-
-@asynccontextmanager
-async def open_workers(
-    handlers: Sequence[Handler], resources: Any, services: Services
-) -> AsyncIterator["RunningWorkers"]:
-    """A worker for each handler, all with one ear for cancellations."""
-    cancellations = Cancellations(JobProjection(services.database))
-    await services.consumer.listen(cancellations.on_message, cancellations.on_connected)
-    workers = [_worker(handler, resources, services, cancellations) for handler in handlers]
-    for worker in workers:
-        await worker.start()
-    try:
-        yield RunningWorkers(workers)
-    finally:
-        for worker in workers:
-            await worker.close()
-
-
-def _worker(
-    handler: Handler, resources: Any, services: Services, cancellations: Cancellations
-) -> Worker | LongWorker:
-    settings = ConsumerSettings()
-    station = Station(handler, resources, services, cancellations, settings.most_dead_letters)
-    return LongWorker(station, settings.lease_s) if handler.long else Worker(station)
-
-
-@dataclass(frozen=True)
-class RunningWorkers:
-    workers: Sequence[Worker | LongWorker]
-
-    async def drain(self) -> None:
-        for worker in self.workers:
-            await worker.drain()
-
-    def health(self) -> dict[str, object]:
-        return {worker.kind: worker.health() for worker in self.workers}

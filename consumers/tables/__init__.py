@@ -1,1 +1,1 @@
-"""What the pools that write tables share. No pool."""
+"""What the pools that read and write tables share. No pool."""

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 
 from consumers.learning.registry import descriptions
-from consumers.runtime.pool import Services
 from storage import plugins
 from storage.cancellation import end
 from storage.database import Database, StoreUnavailable
+
+if TYPE_CHECKING:
+    from consumers.runtime.pool import Services
 
 log = structlog.get_logger()
 
@@ -19,7 +22,7 @@ _AGAIN_S = 10.0
 
 
 @asynccontextmanager
-async def announcing(services: Services) -> AsyncIterator[None]:
+async def announcing(services: "Services") -> AsyncIterator[None]:
     """While it is open, every hour: what nobody announces any more is forgotten after a day."""
     telling = asyncio.create_task(_keep_announcing(services.database))
     try:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from functools import partial
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
 
-from gateway import cursors, uploads
+from gateway import uploads
 from gateway.arrivals import Arrived, arrived
 from gateway.body import read_body
 from gateway.catalog import (
@@ -24,6 +24,7 @@ from gateway.catalog import (
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.files import file_response
 from gateway.openapi import PROBLEM_RESPONSES, upload_body
+from gateway.paging import Limit, paged
 from gateway.problems import ProblemError, invalid_parameters
 from gateway.uploads import Upload
 from schemas.catalog import Dataset, DatasetPage, DatasetVersion
@@ -82,19 +83,15 @@ async def upload_raw(
 async def list_datasets(
     principal: Principal,
     parts: PartsDependency,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: Limit = 50,
     cursor: str | None = None,
 ) -> Response:
     """Datasets, last changed first."""
-    name = "datasets"
-    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
-    found = await parts.store.reading(DATASETS.page(principal, limit + 1, after))
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        token = cursors.encode(parts.keys.cursor_secret, name, last.updated_at, last.id)
-        following = "/v1/datasets?" + urlencode({"limit": limit, "cursor": token})
-    return _json(DatasetPage(items=[summary(document) for document in found[:limit]], next=following))
+    find = partial(DATASETS.page, principal)
+    found, following = await paged(
+        parts, router.prefix, {}, limit, cursor, find, lambda document: document.updated_at
+    )
+    return _json(DatasetPage(items=[summary(document) for document in found], next=following))
 
 
 @router.get("/{dataset}", response_model=Dataset)

@@ -1,17 +1,18 @@
 """Dead letters, for operators: list, search, group, show, replay, edit, discard, and who did what."""
 
+from functools import partial
 from typing import Annotated, Literal
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
-from gateway import cursors, letters
+from gateway import letters
 from gateway.auditing import audit_page
 from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES, problem_response
+from gateway.paging import Limit, paged
 from gateway.problems import ProblemError
 from schemas.dead_letters import (
     AuditPage,
@@ -46,7 +47,6 @@ _SAMPLE = 5
 
 State = Literal["open", "replayed", "discarded", "all"]
 LetterIdPath = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
-Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 class _Query(BaseModel):
@@ -88,16 +88,12 @@ async def list_letters(
     _principal: Principal, parts: PartsDependency, asked: Annotated[_ListQuery, Query()]
 ) -> Response:
     """Dead letters, newest first: the open ones unless `state` says otherwise. Pages are stable while more come."""
-    name = urlencode(asked.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_none=True))
-    after = cursors.decode(parts.keys.cursor_secret, name, asked.cursor) if asked.cursor else None
-    found = await parts.store.reading(_store(parts).page(asked.wanted(), asked.states, asked.limit + 1, after))
-    following = None
-    if len(found) > asked.limit:
-        last = found[asked.limit - 1]
-        token = cursors.encode(parts.keys.cursor_secret, name, last.died_at, last.id)
-        following = f"/v1/dead-letters?{name}&" + urlencode({"limit": asked.limit, "cursor": token})
-    page = LetterPage(items=[letters.summary(letter) for letter in found[: asked.limit]], next=following)
-    return _json(page)
+    query = asked.model_dump(mode="json", exclude={"limit", "cursor"})
+    find = partial(_store(parts).page, asked.wanted(), asked.states)
+    found, following = await paged(
+        parts, router.prefix, query, asked.limit, asked.cursor, find, lambda letter: letter.died_at
+    )
+    return _json(LetterPage(items=[letters.summary(letter) for letter in found], next=following))
 
 
 @router.get("/groups", response_model=LetterGroups)
@@ -115,10 +111,8 @@ async def list_audit(
     cursor: str | None = None,
 ) -> Response:
     """Who did what to the dead letters, newest first."""
-    again = {"target": target} if target else {}
-    return await audit_page(
-        parts, audit.OF_LETTERS, target, f"/v1/dead-letters/audit?{urlencode(again)}", limit, cursor
-    )
+    path = f"{router.prefix}/audit"
+    return await audit_page(parts, audit.OF_LETTERS, target, path, {"target": target}, limit, cursor)
 
 
 @router.post("/replay", status_code=202, response_model=Job, responses={200: {"model": ReplayPreview}})

@@ -2,19 +2,20 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import AfterValidator
 
-from gateway import cursors, preferences
+from gateway import preferences
 from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.explanation import explain
 from gateway.hot import HotRoute
 from gateway.openapi import PROBLEM_RESPONSES, job_request_body
+from gateway.paging import Limit, paged
 from gateway.problems import ProblemError
 from gateway.view import Snapshot, summary
 from schemas.kinds import kinds
@@ -64,24 +65,19 @@ async def list_kinds(_principal: Principal) -> list[KindDescription]:
 async def list_jobs(
     _principal: Principal,
     parts: PartsDependency,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: Limit = 50,
     cursor: str | None = None,
     status: JobState | None = None,
     kind: str | None = None,
     created_after: Annotated[datetime | None, AfterValidator(_in_utc)] = None,
 ) -> Response:
     """Jobs, newest first. Pages are stable while jobs are added."""
-    filters = {"status": status, "kind": kind, "created_after": created_after and created_after.isoformat()}
-    name = urlencode({key: value for key, value in filters.items() if value is not None})
-    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
-    wanted = JobFilter(status=status, kind=kind, created_after=created_after)
-    found = await parts.store.reading(jobs.page(wanted, limit + 1, after))
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        token = cursors.encode(parts.keys.cursor_secret, name, last.created_at, last.id)
-        following = "/v1/jobs?" + "&".join(filter(None, [name, urlencode({"limit": limit, "cursor": token})]))
-    page = JobPage(items=[summary(document) for document in found[:limit]], next=following)
+    query = {"status": status, "kind": kind, "created_after": created_after and created_after.isoformat()}
+    find = partial(jobs.page, JobFilter(status=status, kind=kind, created_after=created_after))
+    found, following = await paged(
+        parts, "/v1/jobs", query, limit, cursor, find, lambda document: document.created_at
+    )
+    page = JobPage(items=[summary(document) for document in found], next=following)
     return Response(page.model_dump_json(), media_type="application/json")
 
 

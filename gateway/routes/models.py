@@ -1,20 +1,20 @@
 """The registry of models: list, look at, compare, promote, archive, delete."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from gateway import cursors
 from gateway.auditing import audit_page, note
 from gateway.body import LimitedRoute
 from gateway.comparison import compare
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.files import file_response
 from gateway.openapi import PROBLEM_RESPONSES, problem_response
+from gateway.paging import Limit, paged
 from gateway.problems import ProblemError, invalid_fields
 from gateway.registry import (
     Found,
@@ -47,7 +47,6 @@ router = APIRouter(
 _MEDIA_TYPES = {"model": "application/zip", "card": "application/json", "page": "text/html; charset=utf-8"}
 _SUFFIXES = {"model": ".zip", "card": ".json", "page": ".html"}
 
-Limit = Annotated[int, Query(ge=1, le=200)]
 Force = Annotated[bool, Query(description="Also what an alias points at; the alias goes with it")]
 
 
@@ -56,15 +55,11 @@ async def list_models(
     principal: Principal, parts: PartsDependency, limit: Limit = 50, cursor: str | None = None
 ) -> Response:
     """Models, last trained first."""
-    name = "models"
-    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
-    found = await parts.store.reading(MODELS.page(principal, limit + 1, after))
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        token = cursors.encode(parts.keys.cursor_secret, name, last.updated_at, last.id)
-        following = "/v1/models?" + urlencode({"limit": limit, "cursor": token})
-    return _json(ModelPage(items=[summary(document) for document in found[:limit]], next=following))
+    find = partial(MODELS.page, principal)
+    found, following = await paged(
+        parts, router.prefix, {}, limit, cursor, find, lambda document: document.updated_at
+    )
+    return _json(ModelPage(items=[summary(document) for document in found], next=following))
 
 
 @router.get("/{model}", response_model=Model)
@@ -221,7 +216,7 @@ async def list_audit(
 ) -> Response:
     """Who promoted, archived and deleted what, newest first."""
     found = await find_model(parts, principal, model)
-    return await audit_page(parts, audit.OF_MODELS, found.id, f"/v1/models/{found.id}/audit?", limit, cursor)
+    return await audit_page(parts, audit.OF_MODELS, found.id, f"{router.prefix}/{found.id}/audit", {}, limit, cursor)
 
 
 async def _point(

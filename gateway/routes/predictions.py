@@ -2,16 +2,16 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic_core import from_json
 
-from gateway import cursors
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES
+from gateway.paging import Limit, paged
 from gateway.problems import ProblemError
 from gateway.registry import ModelReference, find_model, version_of
 from producers.drift import input_drift
@@ -40,21 +40,18 @@ async def list_predictions(
     principal: Principal,
     parts: PartsDependency,
     version: VersionQuery = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: Limit = 50,
     cursor: str | None = None,
 ) -> Response:
     """The request log, newest first; of all versions unless one is named."""
     found = await find_model(parts, principal, model)
     chosen = None if version is None else (await version_of(parts, found, version)).version.version
-    name = urlencode({"predictions": found.id, "version": chosen or ""})
-    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
-    listed = await parts.store.reading(predictions.page(found.id, chosen, limit + 1, after=after))
-    following = None
-    if len(listed) > limit:
-        token = cursors.encode(parts.keys.cursor_secret, name, listed[limit - 1].at, listed[limit - 1].id)
-        asked = {"version": chosen} if chosen else {}
-        following = f"/v1/models/{found.id}/predictions?" + urlencode({**asked, "limit": limit, "cursor": token})
-    page = PredictionPage(items=[_entry(document) for document in listed[:limit]], next=following)
+    path = f"/v1/models/{found.id}/predictions"
+    find = partial(predictions.page, found.id, chosen)
+    listed, following = await paged(
+        parts, path, {"version": chosen}, limit, cursor, find, lambda document: document.at
+    )
+    page = PredictionPage(items=[_entry(document) for document in listed], next=following)
     return Response(page.model_dump_json(), media_type="application/json")
 
 

@@ -6,25 +6,18 @@ from typing import Any
 from beanie import Document
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from storage.documents.named import LAST_CHANGED_FIRST, Named
 
-class DatasetDocument(Document):
-    """A name under which versions are kept. Follows from ingestions, like everything in the catalog."""
+
+class DatasetDocument(Named, Document):
+    """Versions follow from ingestions, and from predictions."""
 
     id: str  # type: ignore[assignment]  # of owner and name
     schema_version: int = 1
-    name: str
-    principal: str
-    created_at: datetime
-    updated_at: datetime
-    """When `latest` was ingested."""
-    latest: str
-    deleted_at: datetime | None = None
-    forgotten_at: datetime | None = None
-    """When it was last deleted: what was made until then does not come back."""
 
     class Settings:
         name = "datasets"
-        indexes = [IndexModel([("updated_at", DESCENDING), ("_id", DESCENDING)])]  # noqa: RUF012
+        indexes = [LAST_CHANGED_FIRST]  # noqa: RUF012
 
 
 class DatasetVersionDocument(Document):

@@ -7,27 +7,20 @@ from beanie import Document
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from storage.documents.named import LAST_CHANGED_FIRST, Named
 
-class ModelDocument(Document):
-    """A name under which versions are kept. Follows from trainings; only its aliases are set by people."""
+
+class ModelDocument(Named, Document):
+    """Versions follow from trainings; only the aliases are set by people."""
 
     id: str  # type: ignore[assignment]  # of owner and name
     schema_version: int = 1
-    name: str
-    principal: str
-    created_at: datetime
-    updated_at: datetime
-    """When `latest` was trained."""
-    latest: str
     aliases: dict[str, str] = Field(default_factory=dict)
     """Version by alias."""
-    deleted_at: datetime | None = None
-    forgotten_at: datetime | None = None
-    """When it was last deleted: what was made until then does not come back."""
 
     class Settings:
         name = "models"
-        indexes = [IndexModel([("updated_at", DESCENDING), ("_id", DESCENDING)])]  # noqa: RUF012
+        indexes = [LAST_CHANGED_FIRST]  # noqa: RUF012
 
 
 class ModelVersionDocument(Document):

@@ -1,6 +1,7 @@
 """Servers of the fault suite's own, its options, and the table at the end."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,22 @@ from tests.support.servers import Servers, open_servers
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
 _BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->"
 _TABLE = pytest.StashKey[Table]()
-_SHORT = 3
+_ALL = 50
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption(
-        "--seeds", type=_seeds, default=range(_SHORT), help=f"rounds of drawn faults: 50, or 7-9 (default {_SHORT})"
+        "--seeds", type=_seeds, default=_of_today(), help="rounds of drawn faults: 50, or 7-9 (default: today's)"
     )
     group.addoption("--each-fault", action="store_true", help="also a round for each fault alone")
     group.addoption("--publish", action="store_true", help=f"write the table into {_DOCUMENT.name}")
+
+
+def _of_today() -> range:
+    """One round, and in 50 days all of them."""
+    seed = datetime.now(UTC).toordinal() % _ALL
+    return range(seed, seed + 1)
 
 
 def _seeds(text: str) -> range:
@@ -34,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        seeds = metafunc.config.getoption("--seeds", default=range(_SHORT))
+        seeds = metafunc.config.getoption("--seeds", default=_of_today())
         metafunc.parametrize("seed", seeds, ids=[f"seed-{seed}" for seed in seeds])
 
 

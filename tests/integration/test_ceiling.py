@@ -12,7 +12,7 @@ from consumers.runtime import ceiling
 from consumers.runtime.handler import Handler, Task
 from consumers.runtime.pool import Services
 from consumers.runtime.verdicts import HaltConsumer
-from consumers.runtime.worker_pool import RunningWorkers, open_workers
+from consumers.runtime.workers import RunningWorkers, open_workers
 from messaging import names, retry
 from schemas.jobs.system_probe import SYSTEM_PROBE, ProbeAnswered, RunProbe
 from tests.conftest import Deployment

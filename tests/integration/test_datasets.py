@@ -49,16 +49,7 @@ TABLE = standard_library()
 
 
 async def put(client: httpx.AsyncClient, name: str, content: Any, **query: str) -> httpx.Response:
-    """The answer to an upload, when the catalog has what came of it: it follows the job within a moment."""
-    answer = await client.put(f"/v1/datasets/{name}", params=query, content=content, headers=WAIT)
-    if answer.json()["status"] == "succeeded":
-
-        async def listed() -> bool:
-            made = answer.json()["result"]
-            return (await client.get(f"/v1/datasets/{name}", params={"version": made["version"]})).is_success
-
-        await eventually(listed)
-    return answer
+    return await client.put(f"/v1/datasets/{name}", params=query, content=content, headers=WAIT)
 
 
 def blobs_in(deployment: Deployment) -> list[Path]:

@@ -1,10 +1,12 @@
 """Every cell of the table in docs/degradation.md: a part is taken away, and each request is made."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,8 +16,19 @@ import pytest
 from redis.asyncio import Redis
 
 from messaging import topology
+from messaging.publisher import open_publisher
+from messaging.settings import BrokerSettings
 from millrace.stack.services import RabbitMQ
+from producers.catalog import model_id_of
+from producers.outbox import Outbox
+from schemas.jobs.model_train import TrainModel
+from schemas.lifecycle import JobStarted
+from storage import models
+from storage.blobs import BlobStore
+from storage.database import connect
+from storage.settings import StorageSettings
 from tests.conftest import Deployment
+from tests.support import wire
 from tests.support.processes import PoolProcess
 from tests.support.served import served_gateway, stream
 from tests.support.servers import Servers
@@ -46,6 +59,8 @@ class Scene:
     """Queued, with a live feed."""
     doomed: str = ""
     """Queued, to be cancelled."""
+    training: str = ""
+    """Running, as far as anybody can tell."""
     key: str = field(default_factory=lambda: uuid4().hex)
     accepted: list[str] = field(default_factory=list)
     """What was answered with 202, to be looked for when all is well again."""
@@ -54,6 +69,9 @@ class Scene:
 # Of a kind that no worker takes in these tests, so that it stays where it is.
 _WAITING = {"kind": "text.embed", "params": {"inputs": ["a"]}}
 _PROBE = {"kind": "system.probe"}
+_TRAINED = json.loads((Path(__file__).parents[1] / "contract/examples/model.trained.1.json").read_text())["body"]
+_MODEL, _ROWS = _TRAINED["name"], {"rows": [{"age": 0.1, "sex": 0.1}]}
+_TRAINING = TrainModel(name=_MODEL, dataset_id="0" * 32, version="0" * 12, target="target")
 
 
 async def _submit(scene: Scene, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -94,6 +112,8 @@ REQUESTS: dict[str, Callable[[Scene], Awaitable[httpx.Response]]] = {
     "list": _get("/v1/jobs"),
     "stream a job that changed a moment ago": _stream,
     "cancel a queued job": lambda scene: scene.client.post(f"/v1/jobs/{scene.doomed}/cancel"),
+    "`finish` a running job": lambda scene: scene.client.post(f"/v1/jobs/{scene.training}/finish"),
+    "`predict` by a model's name": lambda scene: scene.client.post(f"/v1/models/{_MODEL}/predict", json=_ROWS),
     "`why` of a queued job": _get("/v1/jobs/{moving}/why"),
     "list dead letters": _get("/v1/dead-letters"),
 }
@@ -182,14 +202,34 @@ async def staged(
         scene.moving = (await client.post("/v1/jobs", json=_WAITING)).json()["id"]
         scene.doomed = (await client.post("/v1/jobs", json=_WAITING)).json()["id"]
         await client.post("/v1/jobs", json=_WAITING, headers={"Idempotency-Key": scene.key})
+        scene.training = await _begun(client)
+        await _registered(deployment)
 
         async def all_listed() -> bool:
-            return len((await client.get("/v1/jobs")).json()["items"]) == 4
+            found = {job["id"]: job["status"] for job in (await client.get("/v1/jobs")).json()["items"]}
+            return len(found) == 5 and found[scene.training] == "running"
 
         await eventually(all_listed)
         async with Redis.from_url(deployment.storage.redis_url) as redis:
             await redis.delete(f"mr:job:{scene.old}")
         yield Stage(servers, broker, ledger, workers), scene
+
+
+async def _begun(client: httpx.AsyncClient) -> str:
+    """A training that its worker has told of."""
+    asked = {"kind": "model.train", "params": _TRAINING.model_dump(mode="json")}
+    job_id = str((await client.post("/v1/jobs", json=asked)).json()["id"])
+    started = JobStarted(started_at=datetime.now(UTC), worker="w")
+    event = wire.command(TrainModel, job_id=job_id, subject=job_id).event(started, source="test")
+    async with open_publisher(BrokerSettings(), "test") as publisher:
+        await Outbox(publisher, BlobStore(StorageSettings().blobs)).tell(event, started)
+    return job_id
+
+
+async def _registered(deployment: Deployment) -> None:
+    trained = _TRAINED | {"model_id": model_id_of("operator", _MODEL)}
+    async with connect(deployment.storage) as database:
+        await models.add_version(database, trained, job_id="j", principal="operator", at=datetime.now(UTC))
 
 
 @pytest.mark.parametrize("part", HEALTH)

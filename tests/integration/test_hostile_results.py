@@ -9,7 +9,7 @@ import pytest
 
 from consumers.runtime.handler import Handler, Task
 from consumers.runtime.pool import Services
-from consumers.runtime.worker_pool import RunningWorkers, open_workers
+from consumers.runtime.workers import RunningWorkers, open_workers
 from messaging import names
 from messaging.message import OutgoingMessage
 from messaging.publisher import open_publisher

@@ -9,7 +9,7 @@ import pytest
 
 from consumers.runtime.handler import Handler, Task
 from consumers.runtime.pool import Services
-from consumers.runtime.worker_pool import RunningWorkers, open_workers
+from consumers.runtime.workers import RunningWorkers, open_workers
 from schemas.jobs.system_probe import SYSTEM_PROBE, ProbeAnswered, RunProbe
 from tests.support.processes import gateway, running
 from tests.support.waiting import eventually
