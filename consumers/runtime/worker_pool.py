@@ -14,6 +14,7 @@ from consumers.runtime.pool import Services
 from consumers.runtime.station import Station
 from consumers.runtime.worker import Worker
 from consumers.settings import ConsumerSettings
+from schemas.kinds import kinds
 from storage.jobs import JobProjection
 
 
@@ -24,7 +25,7 @@ async def no_resources(_services: Services) -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """A pool that runs handlers: the modules of its package, each declaring one.
+    """A pool that runs handlers: the modules of its package that are named after a kind, each declaring one.
 
     `resources` opens what all handlers of a process share (a model cache, a client) and closes it after the drain.
     """
@@ -35,8 +36,11 @@ class WorkerPool:
     def handlers(self) -> list[Handler]:
         """Discovered in the pool's package. Raises TypeError when a module declares more than one."""
         package = importlib.import_module(f"consumers.{self.name}")
+        named = {kind.module for kind in kinds().values()}
         found = []
         for module_info in pkgutil.iter_modules(package.__path__):
+            if module_info.name not in named:  # what only a child process needs is not imported here
+                continue
             module = importlib.import_module(f"{package.__name__}.{module_info.name}")
             declared = [value for value in vars(module).values() if isinstance(value, Handler)]
             if len(declared) > 1:

@@ -67,7 +67,7 @@ def _about_rows(target: Array) -> str:
 
 
 def _about_balance(signature: Signature, target: Array) -> str:
-    if signature.classes is None:
+    if not signature.task.classifies or signature.classes is None:
         return ""
     shares = np.bincount(target, minlength=len(signature.classes)) / len(target)
     rarest = int(np.argmin(shares))

@@ -58,7 +58,7 @@ class Members:
         trainer = self._bench.trainers[trial.trainer]
         config = trainer.config.model_validate(trial.config)
         content = fit_for(
-            state.fitting[1], trial.chunks, trainer, config, self._bench.problem, (matrix, target), self._log.tick
+            state.fitting[1], trial.fraction, trainer, config, self._bench.problem, (matrix, target), self._log.tick
         )
         state.members[key], state.fitting = content, None
         return content
