@@ -4,6 +4,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModel, PreTrainedConfig
 
+from consumers.encoders.digest import weights_digest
 from consumers.encoders.layout import Layout
 from consumers.encoders.reading import (
     off_the_file,
@@ -16,7 +17,6 @@ from consumers.encoders.reading import (
 )
 from consumers.encoders.refusals import unsupported
 from consumers.encoders.sources import ModelSource
-from consumers.inference.digest import weights_digest
 from consumers.inference.encoder import TransformerEncoder
 from consumers.inference.memory import MemoryMeter
 from consumers.inference.network import Network, classifier, embedder, tagger

@@ -21,12 +21,12 @@ from consumers.training import ensemble
 from consumers.training.bench import Bench, FeatureCache
 from consumers.training.importance import Judge, importances
 from consumers.training.logbook import Logbook
-from consumers.training.members import Members
+from consumers.training.members import DoesNotFit, Members
 from consumers.training.proposals import BASELINE, Proposal, Proposals
 from consumers.training.search import Propose, Search
 from consumers.training.settings import TrainingSettings
 from consumers.training.splits import Fold, Rows, divide
-from consumers.training.state import State
+from consumers.training.state import TOO_LARGE, State
 from schemas.jobs.model_train import MODEL_TRAIN, TrainModel
 from schemas.learning import LearningTask
 from schemas.model_card import Importance
@@ -81,13 +81,19 @@ def train(task: ChildTask[TrainModel], table: Table, settings: TrainingSettings,
         search.drop_what_ran("the process ended in it")
     search.run()
 
-    weights = _weights(bench, log.state, params)
+    cache.clear()
     members = Members(bench, fit_features, signature, typical_row(table.frame, signature), log)
-    evaluated = _evaluated(bench, members, weights, log, settings.importances_s)
-    # The model was judged without the holdout, and is fitted with it: more rows make it better rather than worse, so
-    # the figures are those of a model that is no better than the one that is kept.
-    members.fitted("final", weights, np.arange(table.frame.rows)).save(into)
-    return Trained(metric, problem, log.state, weights, evaluated, log.elapsed_s)
+    while True:
+        weights = _weights(bench, log.state, params)
+        try:
+            evaluated = _evaluated(bench, members, weights, log, settings.importances_s)
+            # The model was judged without the holdout, and is fitted with it: more rows make it better rather than
+            # worse, so the figures are those of a model that is no better than the one that is kept.
+            members.fitted("final", weights, np.arange(table.frame.rows)).save(into)
+        except DoesNotFit as error:
+            search.drop(error.number, TOO_LARGE)
+        else:
+            return Trained(metric, problem, log.state, weights, evaluated, log.elapsed_s)
 
 
 def _metric(params: TrainModel, task: LearningTask) -> Metric:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, JsonValue
 
 from consumers.learning.frame import Array
 
+TOO_LARGE = "it was chosen, and fitted on all rows it needs more memory than the job may take"
+
 
 class FoldScore(BaseModel):
     loss: float

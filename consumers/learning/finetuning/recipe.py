@@ -26,6 +26,7 @@ from consumers.encoders.reading import (
 )
 from consumers.encoders.settings import ModelSettings
 from consumers.encoders.sources import find_model
+from consumers.encoders.threads import threads
 from consumers.learning import spans
 from consumers.learning.finetuning.batches import (
     by_length,
@@ -78,7 +79,7 @@ def fit(state: FineTuning, frame: Frame, target: Array) -> Fitted[FineTuning]:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     model.train()
-    with _threads(state.problem.threads):
+    with threads(state.problem.threads):
         for batch in shuffled(by_length(tokens, config.batch_size), state.problem.seed, state.chunk):
             for group in optimizer.param_groups:
                 group["lr"] = group["highest"] * schedule(state.step, steps)
@@ -177,16 +178,6 @@ def _random(*seed: int) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         yield
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _autocast(precision: Precision, device: torch.device) -> torch.autocast:
