@@ -85,7 +85,7 @@ def entities(
     """`probabilities` have the shape `[tokens, tags]`."""
     real = [(row, piece) for row, piece in zip(probabilities, where, strict=True) if piece is not None]
     if how is Aggregation.SIMPLE:
-        tagged = (_Tagged(tags[row.argmax()], float(row.max()), piece.start, piece.end) for row, piece in real)
+        tagged = (_Tagged(tags[int(row.argmax())], float(row.max()), piece.start, piece.end) for row, piece in real)
         return list(_joined(tagged))
     words: list[list[tuple[NDArray[Any], Piece]]] = []
     for row, piece in real:
@@ -105,7 +105,7 @@ def _word(word: Sequence[tuple[NDArray[Any], Piece]], tags: Sequence[str], how: 
         said = max(rows, key=lambda row: float(row.max()))
     else:
         said = np.mean(rows, axis=0)
-    return _Tagged(tags[said.argmax()], float(said.max()), word[0][1].start, word[-1][1].end)
+    return _Tagged(tags[int(said.argmax())], float(said.max()), word[0][1].start, word[-1][1].end)
 
 
 def _joined(tagged: Iterable[_Tagged]) -> Iterable[Found]:

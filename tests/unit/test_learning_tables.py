@@ -365,7 +365,7 @@ def test_texts_are_embedded_alone_and_the_same_after_storing() -> None:
         "The mill turns.",
         "A mill is turning.",
         "Quorum queues replicate.",
-        "Raft replicates logs.",
+        "Raft logs.",
         None,
         "",
     ]

@@ -48,7 +48,8 @@ class TextEmbeddingConfig(Config):
 
 
 class TextEmbedding(Preprocessor[TextEmbeddingConfig]):
-    """Meanings of texts: vectors of the bundled sentence encoder, reduced to fewer dimensions; 4 ms for each text."""
+    """Meanings of texts: vectors of the bundled sentence encoder, reduced to fewer dimensions. Each distinct text
+    costs a forward pass, once for all folds."""
 
     name = "text-embedding"
     config = TextEmbeddingConfig
