@@ -33,6 +33,11 @@ class JobKind(Generic[P, R]):
         return self.command.contract_name
 
     @property
+    def module(self) -> str:
+        """What the modules of its schema and of its handler are called."""
+        return self.name.replace(".", "_").replace("-", "_")
+
+    @property
     def summary(self) -> str:
         return self.command.summary()
 
@@ -58,7 +63,7 @@ def kinds() -> dict[str, AnyKind]:
         if len(declared) != 1:
             raise TypeError(f"{module.__name__} must declare exactly one JobKind, found {len(declared)}")
         kind = declared[0]
-        if kind.name.replace(".", "_").replace("-", "_") != module_info.name:
+        if kind.module != module_info.name:
             raise TypeError(f"{module.__name__} declares {kind.name!r}; name the module after its kind")
         found[kind.name] = kind
     return found

@@ -29,9 +29,13 @@ class LearningTask(StrEnum):
     TEXT_CLASSIFICATION = "text-classification"
     """Classes of texts, by fine-tuning an encoder; the result also serves `text.classify`."""
 
+    TOKEN_CLASSIFICATION = "token-classification"  # noqa: S105  # no secret
+    """Entities in texts; the result serves `text.ner`."""
+
     @property
     def classifies(self) -> bool:
-        return self is not LearningTask.REGRESSION
+        """Whether each row has one class."""
+        return self not in (LearningTask.REGRESSION, LearningTask.TOKEN_CLASSIFICATION)
 
 
 class InputColumn(Contract):
@@ -56,7 +60,7 @@ class Signature(Contract):
     target: str
     task: LearningTask
     classes: list[JsonValue] | None = None
-    """In the order of the probabilities; as the dataset writes them."""
+    """In the order of the probabilities; as the dataset writes them. Of entities, their labels."""
 
 
 class Lineage(Contract):

@@ -68,6 +68,16 @@ class Calibration(_Part):
     brier: float
 
 
+class EntityScore(_Part):
+    """Of the entities of one label."""
+
+    label: str
+    precision: float
+    recall: float
+    actual: int
+    predicted: int
+
+
 class Importance(_Part):
     """How much the metric falls when the column is shuffled, on the rows that the metrics were measured on."""
 
@@ -106,6 +116,8 @@ class ModelCard(_Part):
     roc: list[Curve] = []
     precision_recall: list[Curve] = []
     calibration: list[Calibration] = []
+    entities: list[EntityScore] = []
+    """Most frequent labels first."""
     importances: list[Importance]
     """Most important first."""
     residuals: Residuals | None = None

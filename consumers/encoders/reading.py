@@ -12,6 +12,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -51,8 +52,7 @@ def read_encoder(
     source: ModelSource, layout: Layout, config: PreTrainedConfig, dtype: torch.dtype
 ) -> PreTrainedModel:
     """The encoder alone, in evaluation mode."""
-    pooler = {"add_pooling_layer": False} if config.model_type in _WITH_OPTIONAL_POOLER else {}
-    model, report = AutoModel.from_pretrained(layout.path, **_how(config, dtype), **pooler)
+    model, report = AutoModel.from_pretrained(layout.path, **_how(config, dtype), **without_pooler(config))
     return _complete(source, model, {key for key in report["missing_keys"] if not key.startswith("pooler.")})
 
 
@@ -64,22 +64,21 @@ def read_classifier(
     return _complete(source, model, report["missing_keys"])
 
 
-def new_classifier(layout: Layout, config: PreTrainedConfig, labels: int) -> PreTrainedModel:
-    """The encoder in float32 under a head of random numbers, to be trained."""
-    config.num_labels = labels
-    model, _ = AutoModelForSequenceClassification.from_pretrained(
-        layout.path, ignore_mismatched_sizes=True, **_how(config, torch.float32)
-    )
-    made: PreTrainedModel = model.eval()
-    made.config.architectures, made.config.name_or_path = [type(made).__name__], ""  # not what and where it was
-    return off_the_file(made)
+def read_tagger(source: ModelSource, layout: Layout, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """An encoder with its head for classifying tokens, in evaluation mode."""
+    model, report = AutoModelForTokenClassification.from_pretrained(layout.path, **_how(config, dtype))
+    return _complete(source, model, report["missing_keys"])
 
 
-def off_the_file(model: PreTrainedModel, device: torch.device | None = None) -> PreTrainedModel:
+def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
+    """As an argument of the encoder's class."""
+    return {"add_pooling_layer": False} if config.model_type in _WITH_OPTIONAL_POOLER else {}
+
+
+def off_the_file(model: nn.Module, device: torch.device | None = None) -> None:
     """In memory of its own: overwriting a mapped file would change the model, or end the process."""
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.to(device, copy=True)
-    return model
 
 
 def moved(model: PreTrainedModel, to: torch.device | torch.dtype) -> PreTrainedModel:

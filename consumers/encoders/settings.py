@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from schemas.jobs.text_embed import DEFAULT_MODEL
+from schemas.texts import DEFAULT_MODEL
 
 LOCAL_PREFIX = "./"
 

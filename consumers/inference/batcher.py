@@ -8,8 +8,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import islice
 
-import numpy as np
-
 from consumers.inference.batching import Isolated, Outcome, choose, forward_isolating
 from consumers.inference.ports import Encoder, TokenIds, Vectors
 from consumers.runtime.verdicts import RetryLater
@@ -28,8 +26,8 @@ class InputFailed(Exception):
 
 @dataclass(frozen=True)
 class Computed:
-    vectors: Vectors
-    """Shape `[inputs, dimensions]`, or `[inputs, labels]` of logits, in the order of the inputs."""
+    vectors: list[Vectors]
+    """One for each input, in their order."""
     queue_s: float
     run_s: float
 
@@ -149,9 +147,7 @@ class Batcher:
         request.missing -= 1
         if request.missing == 0 and not request.done.done():
             queue_s = max(0.0, self._clock() - request.submitted - request.run_s)
-            request.done.set_result(
-                Computed(np.stack([r for r in request.rows if r is not None]), queue_s, request.run_s)
-            )
+            request.done.set_result(Computed([r for r in request.rows if r is not None], queue_s, request.run_s))
 
     def _learn(self, tokens: int, done: Isolated) -> None:
         self._batch_size.observe(len(done.outcomes))

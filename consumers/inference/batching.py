@@ -8,7 +8,7 @@ import numpy as np
 from consumers.inference.ports import Forwarded, TokenIds, Vectors
 
 Outcome = Vectors | Exception
-"""A vector of shape `[dimensions]`, or why there is none."""
+"""What the model says of one input, or why there is nothing."""
 
 
 class NotFinite(ValueError):

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import structlog
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from consumers.encoders.entities import pieces
 from consumers.inference.network import Network
 from consumers.inference.packed import ATTENTION, can_pack, forward_packed
 from consumers.inference.padded import forward_padded
@@ -30,35 +32,41 @@ class TransformerEncoder:
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """One per text, cut to what the model reads."""
-        encoded = self._tokenizer.encode_batch_fast(list(texts))
-        return [Tokens(one.ids, truncated=bool(one.overflowing)) for one in encoded]
+        if not self._network.of_tokens:
+            encoded = self._tokenizer.encode_batch_fast(list(texts))  # without offsets
+            return [Tokens(one.ids, truncated=bool(one.overflowing)) for one in encoded]
+        return [
+            Tokens(one.ids, truncated=bool(one.overflowing), pieces=pieces(self._tokenizer, text, one))
+            for text, one in zip(texts, self._tokenizer.encode_batch(list(texts)), strict=True)
+        ]
 
     def forward(self, batch: Sequence[TokenIds]) -> Forwarded:
         """Raises MemoryError when the device has too little for `batch`."""
         try:
             with torch.inference_mode():
                 vectors, computed = self._vectors(batch)
-                return Forwarded(vectors.cpu().numpy(), computed)
+                return Forwarded([each.numpy() for each in vectors], computed)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
             raise MemoryError(str(error)) from None  # the traceback would keep the tensors alive
 
-    def _vectors(self, batch: Sequence[TokenIds]) -> tuple[Tensor, int]:
+    def _vectors(self, batch: Sequence[TokenIds]) -> tuple[Sequence[Tensor], int]:
         if self.padded or self._network.halves is None:
             return forward_padded(self._network, batch, self._pad_id)
         return forward_packed(self._network.halves, batch)
 
     def _pack_if_equal(self) -> None:
         """Switch to packing when it gives what padding gives. Also the first, slow, forward pass."""
-        expected = self.forward(_PROBE).vectors
+        expected = np.concatenate(self.forward(_PROBE).vectors)
         if not can_pack(self._network):
             return
         model = self._network.model
         before = model.config._attn_implementation
         model.set_attn_implementation(ATTENTION)
         self.padded = False
-        difference = float(abs(self.forward(_PROBE).vectors - expected).max() / abs(expected).max())
+        found = np.concatenate(self.forward(_PROBE).vectors)
+        difference = float(abs(found - expected).max() / abs(expected).max())
         if difference > _TOLERANCE.get(model.dtype, _NARROW_TOLERANCE):
             _log.warning("model.packing_differs", model=self.identity.name, difference=difference)
             model.set_attn_implementation(before)

@@ -4,21 +4,22 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModel, PreTrainedConfig
 
+from consumers.encoders.digest import weights_digest
 from consumers.encoders.layout import Layout
 from consumers.encoders.reading import (
     off_the_file,
     read_classifier,
     read_config,
     read_encoder,
+    read_tagger,
     read_tokenizer,
     refusing,
 )
 from consumers.encoders.refusals import unsupported
 from consumers.encoders.sources import ModelSource
-from consumers.inference.digest import weights_digest
 from consumers.inference.encoder import TransformerEncoder
 from consumers.inference.memory import MemoryMeter
-from consumers.inference.network import Network, classifier, embedder
+from consumers.inference.network import Network, classifier, embedder, tagger
 from consumers.inference.onednn import held_bytes, use_onednn
 from consumers.inference.ports import Labels, Loaded, ModelIdentity
 
@@ -46,6 +47,17 @@ def load_classifier(source: ModelSource, layout: Layout, device: torch.device, d
         tokenizer = read_tokenizer(layout, config)
         network = classifier(read_classifier(source, layout, config, dtype))
     return ready(source.name, weights_digest(layout.weights), network, tokenizer, device, meter, labels)
+
+
+def load_tagger(source: ModelSource, layout: Layout, device: torch.device, dtype: torch.dtype) -> Loaded:
+    """As `load_embedder`, of an encoder with a head for classifying tokens."""
+    with refusing(source):
+        config = _known(source, layout)
+        names = Labels([name for _, name in sorted((config.id2label or {}).items())])
+        meter = MemoryMeter(device)
+        tokenizer = read_tokenizer(layout, config)
+        network = tagger(read_tagger(source, layout, config, dtype))
+    return ready(source.name, weights_digest(layout.weights), network, tokenizer, device, meter, names)
 
 
 def ready(

@@ -1,4 +1,4 @@
-"""What a forward pass computes: an encoder's states pooled and scaled, or a classifier's logits."""
+"""What a forward pass computes: an encoder's states pooled and scaled, or the logits of texts or of their tokens."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import PreTrainedModel
 
+from consumers.encoders.headed import Headed
 from consumers.encoders.layout import Layout, Pooling
-from consumers.inference.pooling import pool
+from consumers.encoders.pooling import pool
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,10 @@ class Halves:
     """A model in two halves, so that the first can do without padding."""
 
     body: PreTrainedModel
-    pooling: Pooling
+    pooling: Pooling | None
+    """None when the head answers for each token."""
     head: Callable[[Tensor], Tensor]
-    """Pooled states, float32 `[n, hidden]`, to `[n, outputs]`."""
+    """States, float32 `[..., hidden]`, to `[..., outputs]`."""
 
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
         states = self.body(input_ids=ids, attention_mask=mask.long()).last_hidden_state
@@ -31,9 +33,11 @@ class Halves:
 class Network:
     model: PreTrainedModel
     whole: Callable[[Tensor, Tensor], Tensor]
-    """Ids and mask, both `[n, length]`, to float32 `[n, outputs]`."""
+    """Ids and mask, both `[n, length]`, to float32 `[n, outputs]`, or `[n, length, outputs]`."""
     halves: Halves | None
     """The same in halves, for architectures whose head is known here."""
+    of_tokens: bool = False
+    """It answers for each token."""
 
 
 def embedder(model: PreTrainedModel, layout: Layout) -> Network:
@@ -41,18 +45,39 @@ def embedder(model: PreTrainedModel, layout: Layout) -> Network:
     return Network(model, halves, halves)
 
 
+def headed(model: Headed) -> Network:
+    """Logits of a model that we trained."""
+    for parameter in model.head.parameters():
+        parameter.requires_grad_(False)
+    halves = Halves(model.body, model.pooling, model.head)
+    return Network(model.body, halves, halves, of_tokens=model.pooling is None)
+
+
 def classifier(model: PreTrainedModel) -> Network:
     """Logits, as transformers computes them: the first token's state through the model's own head."""
-
-    def whole(ids: Tensor, mask: Tensor) -> Tensor:
-        logits: Tensor = model(input_ids=ids, attention_mask=mask.long()).logits
-        return logits.float()
-
     head = _HEADS.get(model.config.model_type)
     if head is None:
-        return Network(model, whole, None)
+        return Network(model, partial(_logits, model), None)
     body = cast(PreTrainedModel, model.base_model)
-    return Network(model, whole, Halves(body, "cls", partial(head, model)))
+    return Network(model, partial(_logits, model), Halves(body, "cls", partial(head, model)))
+
+
+def tagger(model: PreTrainedModel) -> Network:
+    """Logits of each token, as transformers computes them."""
+    halves = None
+    if model.config.model_type in _HEADS:
+        halves = Halves(cast(PreTrainedModel, model.base_model), None, partial(_tags, model))
+    return Network(model, partial(_logits, model), halves, of_tokens=True)
+
+
+def _logits(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
+    logits: Tensor = model(input_ids=ids, attention_mask=mask.long()).logits
+    return logits.float()
+
+
+def _tags(model: Any, states: Tensor) -> Tensor:
+    logits: Tensor = model.classifier(states.to(model.dtype))
+    return logits.float()
 
 
 def _bert(model: Any, pooled: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from consumers.encoders.layout import Pooling
+from consumers.encoders.pooling import pool
 from consumers.inference.network import Halves, Network
-from consumers.inference.pooling import pool
 from consumers.inference.ports import TokenIds
 
 ATTENTION = "millrace_packed"
@@ -32,16 +32,17 @@ def can_pack(network: Network) -> bool:
     return known and network.model.device.type == "cpu"
 
 
-def forward_packed(halves: Halves, batch: Sequence[TokenIds]) -> tuple[Tensor, int]:
-    """Vectors `[n, d]`, float32 on the CPU, and the tokens computed. The body's attention must be ours."""
+def forward_packed(halves: Halves, batch: Sequence[TokenIds]) -> tuple[Sequence[Tensor], int]:
+    """For each input what the head says, float32 on the CPU, and the tokens computed. The body's attention must be
+    ours."""
     order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
     groups = _groups([len(batch[index]) for index in order])
     ids, positions = _row([batch[index] for index in order], _first_position(halves.body) or 0)
     states = halves.body(input_ids=ids, position_ids=positions, packed_groups=groups).last_hidden_state[0]
     pooled = torch.cat([_pool_group(states, group, halves.pooling) for group in groups])
-    vectors = torch.empty_like(pooled)
-    vectors[torch.tensor(order)] = pooled
-    return halves.head(vectors), ids.shape[1]
+    lengths = [1 if halves.pooling else len(batch[index]) for index in order]
+    said = dict(zip(order, halves.head(pooled).split(lengths), strict=True))
+    return [said[index].squeeze(0) if halves.pooling else said[index] for index in range(len(batch))], ids.shape[1]
 
 
 def _first_position(model: PreTrainedModel) -> int | None:
@@ -69,8 +70,11 @@ def _row(batch: Sequence[TokenIds], first_position: int) -> tuple[Tensor, Tensor
     return torch.from_numpy(ids)[None], torch.from_numpy(positions)[None]
 
 
-def _pool_group(states: Tensor, group: Group, how: Pooling) -> Tensor:
+def _pool_group(states: Tensor, group: Group, how: Pooling | None) -> Tensor:
+    """`[count, d]`, or without pooling `[count * length, d]`."""
     start, count, length = group
+    if how is None:
+        return states[start : start + count * length].float()
     own = states[start : start + count * length].view(count, length, -1)
     return pool(own, torch.ones(count, length, dtype=torch.bool), how)
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from consumers.encoders.entities import Piece
+
 Vectors = NDArray[np.float32]
 TokenIds = Sequence[int]
 
@@ -16,14 +18,16 @@ TokenIds = Sequence[int]
 class Tokens:
     ids: list[int]
     truncated: bool
+    pieces: Sequence[Piece | None] = ()
+    """Where each stands in the text, when the model answers for each."""
 
 
 @dataclass(frozen=True)
 class Forwarded:
     """What one forward pass made of `n` inputs."""
 
-    vectors: Vectors
-    """Shape `[n, dimensions]`, or `[n, labels]` of logits, in the order of the inputs."""
+    vectors: Sequence[Vectors]
+    """One for each input, in their order: `[dimensions]`, `[labels]` of logits, or `[tokens, labels]`."""
     computed: int
     """Tokens that went through the network, padding included."""
 
@@ -38,7 +42,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Labels:
-    """What the outputs of a classifier stand for; of an embedder there are none."""
+    """What the outputs of a classifier or tagger stand for; of an embedder there are none."""
 
     names: Sequence[JsonValue] = ()
     independent: bool = False

@@ -6,7 +6,7 @@ from consumers.encoders.refusals import not_found
 from consumers.runtime.verdicts import RetryLater
 from schemas.files import StoredFile
 from schemas.jobs.model_train import ModelTrained
-from schemas.jobs.text_classify import REGISTRY_PREFIX
+from schemas.texts import REGISTRY_PREFIX
 from storage import models
 from storage.blob_writers import blob_path
 from storage.blobs import BlobMissing, BlobStore, BlobUnavailable

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ import torch
 from consumers.encoders.layout import read_layout
 from consumers.encoders.reading import best_device
 from consumers.encoders.sources import find_model
-from consumers.inference.loading import load_classifier, load_embedder
+from consumers.inference.loading import load_classifier, load_embedder, load_tagger
 from consumers.inference.ports import Loaded
 from consumers.inference.registered import Registered, Registry
 from consumers.inference.residency import ModelCache, Plan
@@ -21,13 +21,22 @@ from consumers.inference.text_model import TextModel
 from consumers.inference.threads import usable_cores
 from consumers.inference.trained import load_trained
 from consumers.runtime.verdicts import RetryLater
-from schemas.jobs.text_classify import REGISTRY_PREFIX, TEXT_CLASSIFY
+from schemas.jobs.text_classify import TEXT_CLASSIFY
 from schemas.jobs.text_embed import TEXT_EMBED
+from schemas.jobs.text_ner import TEXT_NER
+from schemas.kinds import AnyKind
+from schemas.learning import LearningTask
+from schemas.texts import REGISTRY_PREFIX
 
 _CPU_BATCH_TOKENS = 1024  # from 512 to 4,096 throughput was the same within noise, and small batches answer sooner
 _GPU_BATCH_TOKENS = 16_384
 
-_READERS = {TEXT_EMBED.name: load_embedder, TEXT_CLASSIFY.name: load_classifier}
+_READERS = {TEXT_EMBED.name: load_embedder, TEXT_CLASSIFY.name: load_classifier, TEXT_NER.name: load_tagger}
+_TASKS = {
+    TEXT_CLASSIFY.name: LearningTask.TEXT_CLASSIFICATION,
+    TEXT_NER.name: LearningTask.TOKEN_CLASSIFICATION,
+}
+"""What a registered model must have learned."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +55,13 @@ class Inference:
     models: ModelCache[Wanted, TextModel]
     registry: Registry
 
-    def embedder(self, name: str) -> AbstractAsyncContextManager[TextModel]:
-        return self.models.use(Wanted(TEXT_EMBED.name, name))
-
     @asynccontextmanager
-    async def classifier(self, principal: str, name: str) -> AsyncIterator[TextModel]:
+    async def model(self, kind: AnyKind, principal: str, name: str) -> AsyncIterator[TextModel]:
         """A registered model is looked up each time: aliases move, and it must be the principal's own. Raises Reject
         or RetryLater."""
         registered = name.startswith(REGISTRY_PREFIX)
         model = await self.registry.find(principal, name) if registered else name
-        async with self.models.use(Wanted(TEXT_CLASSIFY.name, model)) as found:
+        async with self.models.use(Wanted(kind.name, model)) as found:
             yield found
 
 
@@ -94,7 +100,8 @@ class _Shelf:
 
     async def _load_registered(self, wanted: Wanted, found: Registered) -> TextModel:
         content = await self.registry.content(found)
-        return await self._load(wanted, partial(load_trained, found, content, self.device, self.dtype))
+        read = partial(load_trained, found, content, _TASKS[wanted.kind], self.device, self.dtype)
+        return await self._load(wanted, read)
 
     async def _load(self, wanted: Wanted, read: Callable[[], Loaded]) -> TextModel:
         try:

@@ -9,7 +9,7 @@ import numpy as np
 from consumers.inference.ports import ModelIdentity, Vectors
 from consumers.inference.text_model import Answer
 from consumers.runtime.handler import Task, handles
-from schemas.jobs.text_embed import TEXT_EMBED, EmbedModel, EmbedText, EmbedTiming, TextEmbedded
+from schemas.jobs.text_embed import TEXT_EMBED, EmbedModel, EmbedText, TextEmbedded
 
 if TYPE_CHECKING:
     from consumers.inference.resources import Inference
@@ -22,7 +22,7 @@ _INLINE_INPUTS = 16  # results this small are built in less time than a thread's
 async def embed_text(task: Task[EmbedText], resources: "Inference") -> TextEmbedded:
     """Raises Reject for a model or an input that cannot be used, RetryLater while the device is full."""
     params = task.params
-    async with resources.embedder(params.model) as model:
+    async with resources.model(TEXT_EMBED, task.envelope.principal, params.model) as model:
         answer = await model.answer(params.inputs)
     if len(params.inputs) <= _INLINE_INPUTS:
         return _result(params, answer, model.identity)
@@ -30,12 +30,11 @@ async def embed_text(task: Task[EmbedText], resources: "Inference") -> TextEmbed
 
 
 def _result(params: EmbedText, answer: Answer, identity: ModelIdentity) -> TextEmbedded:
+    vectors = np.stack(answer.vectors)
     return TextEmbedded(
-        outputs=rounded(unit(answer.vectors) if params.options.normalize else answer.vectors),
-        model=EmbedModel(**asdict(identity), dimensions=answer.vectors.shape[1]),
-        tokens=answer.tokens,
-        truncated=answer.truncated,
-        timing=EmbedTiming(queue_s=answer.queue_s, run_s=answer.run_s),
+        outputs=rounded(unit(vectors) if params.options.normalize else vectors),
+        model=EmbedModel(**asdict(identity), dimensions=vectors.shape[1]),
+        **answer.told,
     )
 
 

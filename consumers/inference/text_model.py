@@ -4,24 +4,35 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 from consumers.inference.batcher import Batcher, InputFailed
 from consumers.inference.batching import NotFinite
 from consumers.inference.ports import Loaded, ModelIdentity, Tokens, Vectors
 from consumers.runtime.verdicts import Reject, RetryLater
+from schemas.texts import Timing
 
 _INLINE_CHARACTERS = 4_000  # tokenised in about a millisecond; a thread's round trip costs as much
 
 
 @dataclass(frozen=True)
 class Answer:
-    vectors: Vectors
-    """Shape `[texts, dimensions]`, or `[texts, labels]` of logits, in the order of the texts, as the model's own last
-    step leaves them."""
-    tokens: int
-    truncated: int
+    vectors: list[Vectors]
+    """One for each text, in their order, as the model's own last step leaves them: `[dimensions]`, `[labels]` of
+    logits, or `[tokens, labels]`."""
+    read: list[Tokens]
+    """Of each text."""
     queue_s: float
     run_s: float
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The fields that every result has."""
+        return {
+            "tokens": sum(len(one.ids) for one in self.read),
+            "truncated": sum(one.truncated for one in self.read),
+            "timing": Timing(queue_s=self.queue_s, run_s=self.run_s),
+        }
 
 
 class TextModel:
@@ -45,13 +56,7 @@ class TextModel:
             done = await self._batcher.compute([one.ids for one in tokens])
         except InputFailed as failed:
             raise verdict(failed) from failed.__cause__
-        return Answer(
-            vectors=done.vectors,
-            tokens=sum(len(one.ids) for one in tokens),
-            truncated=sum(one.truncated for one in tokens),
-            queue_s=done.queue_s,
-            run_s=done.run_s,
-        )
+        return Answer(done.vectors, tokens, done.queue_s, done.run_s)
 
     async def close(self) -> None:
         await self._batcher.close()

@@ -7,11 +7,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from consumers.encoders.entities import tags_of
 from consumers.encoders.reading import moved
 from consumers.encoders.refusals import unsupported
 from consumers.inference.loading import ready
 from consumers.inference.memory import MemoryMeter
-from consumers.inference.network import classifier
+from consumers.inference.network import headed
 from consumers.inference.ports import Forwarded, Labels, Loaded, ModelIdentity, TokenIds, Tokens
 from consumers.inference.registered import Registered
 from consumers.learning.archive import ModelBroken
@@ -21,26 +22,37 @@ from consumers.learning.registry import trainers
 from consumers.learning.rows import frame_of
 from schemas.learning import LearningTask
 
+_PREDICT = "ask it with POST /v1/models/.../predict"
+_INSTEAD = {
+    **dict.fromkeys(LearningTask, _PREDICT),
+    LearningTask.TOKEN_CLASSIFICATION: "ask it with text.ner",
+}
 
-def load_trained(found: Registered, content: bytes, device: torch.device, dtype: torch.dtype) -> Loaded:
+
+def load_trained(
+    found: Registered, content: bytes, task: LearningTask, device: torch.device, dtype: torch.dtype
+) -> Loaded:
     """Blocks, as `loading.load_classifier` does, and like it is not safe beside another load.
 
-    Raises Reject (`model-unsupported`) for a model that does not answer one text with a class.
+    Raises Reject (`model-unsupported`) for a model that has not learned `task` from one column.
     """
     trainers()  # imports their libraries, which are not the model's memory
     meter = MemoryMeter(device)
     model = _read(found, content)
     signature = model.signature
-    if signature.task is not LearningTask.TEXT_CLASSIFICATION or len(signature.inputs) != 1:
+    if signature.task is not task or len(signature.inputs) != 1:
         what = ", ".join(column.name for column in signature.inputs)
-        raise unsupported(
-            str(found), f"is for {signature.task} and takes {what}; ask it with POST /v1/models/.../predict"
-        )
-    labels = Labels(signature.classes or [])
+        raise unsupported(str(found), f"is for {signature.task} and takes {what}; {_INSTEAD[signature.task]}")
+    classes = signature.classes or []
+    labels = Labels(tags_of(classes) if task is LearningTask.TOKEN_CLASSIFICATION else classes)
     states = [member.state for member in model.members]
     if len(states) == 1 and isinstance(states[0], FineTuning):
-        network = classifier(moved(states[0].model, dtype))
+        moved(states[0].model.body, dtype)
+        states[0].model.head.to(device)
+        network = headed(states[0].model)
         return ready(str(found), found.file.sha256, network, states[0].tokenizer, device, meter, labels)
+    if task is LearningTask.TOKEN_CLASSIFICATION:
+        raise unsupported(str(found), "is no single encoder, and no other finds entities here")
     identity = ModelIdentity(str(found), found.file.sha256, dtype="float32", device="cpu")
     return Loaded(PredictingEncoder(identity, model), meter.growth(), labels)
 

@@ -16,13 +16,13 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from consumers.learning import archive
+from consumers.learning import archive, spans
 from consumers.learning.archive import ModelBroken
 from consumers.learning.features import Features
 from consumers.learning.frame import Array, Frame
 from consumers.learning.registry import AnyTrainer, trainers
 from consumers.learning.rows import frame_of
-from schemas.learning import Signature
+from schemas.learning import LearningTask, Signature
 
 __all__ = ["Member", "ModelBroken", "Predictions", "TrainedModel", "frame_of"]
 
@@ -33,7 +33,7 @@ _LIBRARIES = ("millrace", "numpy", "scikit-learn", "skops", "lightgbm", "torch")
 @dataclass(frozen=True)
 class Predictions:
     values: list[Any]
-    """Classes as the dataset writes them, or floats."""
+    """Classes as the dataset writes them, floats, or the entities of each text."""
     probabilities: Array | None
     """Shape [rows, classes]."""
 
@@ -117,7 +117,15 @@ class TrainedModel:
         return cls(manifest.signature, members, manifest.typical)
 
     def predict(self, frame: Frame) -> Predictions:
-        """Of the weighted mean of what the members say."""
+        mean, classes = self.scores(frame), self.signature.classes
+        if classes is None:
+            return Predictions(mean.tolist(), None)
+        if self.signature.task is LearningTask.TOKEN_CLASSIFICATION:
+            return Predictions(spans.listed(mean, classes), None)
+        return Predictions([classes[number] for number in mean.argmax(axis=1)], mean)
+
+    def scores(self, frame: Frame) -> Array:
+        """The weighted mean of what the members say, as a trainer's `predict` gives it."""
         # Members with the same preprocessing share its matrix.
         matrices = {id(features): features.transform(frame) for features in self._all_features}
         said = [
@@ -125,10 +133,7 @@ class TrainedModel:
             for share, trainer, member in zip(self._shares, self._trainers, self.members, strict=True)
         ]
         mean: Array = sum(said[1:], start=said[0])
-        classes = self.signature.classes
-        if classes is None:
-            return Predictions(mean.tolist(), None)
-        return Predictions([classes[number] for number in mean.argmax(axis=1)], mean)
+        return mean
 
     @cached_property
     def _all_features(self) -> list[Features]:

@@ -34,7 +34,7 @@ class Plugin(ABC):
     kind: ClassVar[PluginKind]
     name: ClassVar[str]
     config: ClassVar[type[Config]] = Config
-    tasks: ClassVar[frozenset[LearningTask]] = frozenset(LearningTask)
+    tasks: ClassVar[frozenset[LearningTask]] = frozenset(LearningTask) - {LearningTask.TOKEN_CLASSIFICATION}
 
 
 class Encoding(StrEnum):
@@ -79,6 +79,8 @@ class Fitted(Generic[S]):
     state: S
     fraction: float
     """How much of what the settings ask for is done, from 0 to 1; at 1 there is nothing more to fit."""
+    worth_judging: bool = True
+    """Whether predictions are worth their time yet: a trainer whose chunks are small beside the rows says when."""
 
 
 class Trainer(Plugin, Generic[C, S]):
@@ -102,7 +104,8 @@ class Trainer(Plugin, Generic[C, S]):
 
     @abstractmethod
     def predict(self, state: S, data: Matrix) -> Array:
-        """Shape [rows] for a regression, [rows, classes] of probabilities for a classification."""
+        """Shape [rows] for a regression, [rows, classes] of probabilities for a classification; for entities as
+        `consumers.learning.spans` has them."""
 
     @abstractmethod
     def dump(self, state: S) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from consumers.learning import columns
 from consumers.learning.columns import TEXTUAL
 from consumers.learning.frame import Array, Frame
+from consumers.learning.spans import check_within
 from consumers.learning.target import understood
 from consumers.runtime.verdicts import Reject
 from schemas.datasets import ColumnType
@@ -48,12 +49,25 @@ def read_table(path: Path, types: Mapping[str, ColumnType], params: TrainModel) 
         arrays = {name: values[target.present] for name, values in arrays.items()}
     split_by = arrays.pop(params.split.column) if params.split.column else None
     warnings = [*target.warnings, *_about_json(types, params)]
+    if target.task is LearningTask.TOKEN_CLASSIFICATION:
+        arrays = _text(arrays, kinds)
+        check_within(target.values, *arrays.values(), "/params/target")
     inputs, left_out = _inputs(arrays, kinds, params, target.task)
     if not inputs:
         raise Reject(f"/params/exclude: no column is left to predict {params.target!r} from. {' '.join(left_out)}")
     frame = Frame({column.name: arrays[column.name] for column in inputs}, len(target.values))
     signature = Signature(inputs=inputs, target=params.target, task=target.task, classes=target.classes)
     return Table(frame, target.values, signature, split_by, warnings + left_out)
+
+
+def _text(arrays: Mapping[str, Array], kinds: Mapping[str, ColumnType]) -> dict[str, Array]:
+    """The one column that entities are found in. Raises Reject."""
+    texts = [name for name in arrays if kinds[name] in TEXTUAL]
+    long = [name for name in texts if kinds[name] is ColumnType.TEXT]
+    if len(found := long or texts) != 1:
+        told = f"{_some(found)} are texts; exclude all but one" if found else "there is no column of texts"
+        raise Reject(f"/params/exclude: entities are found in one text, and {told}")
+    return {found[0]: arrays[found[0]]}
 
 
 def _check_names(types: Mapping[str, ColumnType], params: TrainModel) -> None:
@@ -74,7 +88,11 @@ def _is_read(name: str, kind: ColumnType, params: TrainModel) -> bool:
 
 
 def _about_json(types: Mapping[str, ColumnType], params: TrainModel) -> list[str]:
-    nested = [name for name, kind in types.items() if kind is ColumnType.JSON and name not in params.exclude]
+    nested = [
+        name
+        for name, kind in types.items()
+        if kind is ColumnType.JSON and name not in (*params.exclude, params.target)
+    ]
     return [f"Nested values are no inputs: {_some(nested)}. Make columns of what matters in them."] if nested else []
 
 
@@ -88,7 +106,8 @@ def _inputs(
     keys: list[str] = []
     for name, values in arrays.items():
         column, distinct = _described(name, values, kinds[name])
-        if name in wanted or (task is LearningTask.TEXT_CLASSIFICATION and kinds[name] is ColumnType.TEXT):
+        a_text = task is LearningTask.TEXT_CLASSIFICATION and kinds[name] is ColumnType.TEXT
+        if name in wanted or a_text or task is LearningTask.TOKEN_CLASSIFICATION:
             inputs.append(column)
         elif distinct <= 1 and not (distinct and column.missing):
             constant.append(name)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from consumers.learning import spans
 from consumers.learning.columns import TEXTUAL
 from consumers.learning.frame import Array
 from consumers.runtime.verdicts import Reject
@@ -25,7 +26,7 @@ _REFUSED = (ColumnType.JSON, ColumnType.DATE, ColumnType.TIMESTAMP)
 class Target:
     task: LearningTask
     values: Array
-    """Of the rows that have one: 0..classes-1 as int64, or float64."""
+    """Of the rows that have one: 0..classes-1 as int64, or float64, or entities as `spans` has them."""
     classes: list[Any] | None
     present: Array
     """Which rows of the table have one, as booleans."""
@@ -34,6 +35,10 @@ class Target:
 
 def understood(name: str, column: Array, kind: ColumnType, asked: LearningTask | None) -> Target:
     """Raises Reject when it cannot be predicted, or not as asked."""
+    if asked is LearningTask.TOKEN_CLASSIFICATION or (
+        asked is None and kind is ColumnType.JSON and spans.looks_like(column)
+    ):
+        return _entities(name, column, kind)
     if kind in _REFUSED:
         raise Reject(f"{_POINTER}: {name!r} is of type {kind}; choose a column of numbers, categories or booleans")
     present = np.array([value is not None for value in column], bool) if kind in TEXTUAL else np.isfinite(column)
@@ -50,6 +55,17 @@ def understood(name: str, column: Array, kind: ColumnType, asked: LearningTask |
     classes = [_written(value, kind) for value in distinct]
     warnings += _about_classes(name, classes, counts)
     return Target(task, numbers.astype(np.int64), classes, present, warnings)
+
+
+def _entities(name: str, column: Array, kind: ColumnType) -> Target:
+    if kind not in TEXTUAL:
+        raise Reject(f"{_POINTER}: {name!r} is of type {kind}; entities are lists of start, end and label")
+    present = np.array([value is not None for value in column], bool)
+    found = spans.read(column[present], _POINTER)
+    warnings = _about_rows(name, present)
+    if found.dropped:
+        warnings.append(f"{found.dropped:,} entities that lie over another one were left out: a token has one label.")
+    return Target(LearningTask.TOKEN_CLASSIFICATION, found.values, list(found.labels), present, warnings)
 
 
 def _task(

@@ -7,6 +7,7 @@ from typing import Any
 from consumers.learning.model import ModelBroken, TrainedModel
 from consumers.runtime.verdicts import Reject
 from schemas.jobs.model_train import ModelTrained
+from schemas.learning import LearningTask
 
 _BROKEN = "The file of this model is not what its training wrote"
 
@@ -16,7 +17,11 @@ def trained(document: dict[str, Any] | None, principal: str, model_id: str, vers
     if document is None or document["principal"] != principal:
         detail = f"/params/version: model {model_id} has no version {version}"
         raise Reject(detail, type="not-found", title="There is no such version")
-    return ModelTrained.model_validate(document["trained"])
+    found = ModelTrained.model_validate(document["trained"])
+    if found.task is LearningTask.TOKEN_CLASSIFICATION:
+        detail = "it finds entities in texts, which are no prediction for a row; ask it with text.ner"
+        raise Reject(f"/params/version: {detail}", type="model-unsupported", title="The model cannot be used")
+    return found
 
 
 def loaded(path: Path, sha256: str) -> TrainedModel:

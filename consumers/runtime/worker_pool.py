@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from consumers.runtime.handler import Handler
+from schemas.kinds import kinds
 
 if TYPE_CHECKING:
     from consumers.runtime.pool import Services
@@ -25,7 +26,7 @@ async def no_resources(_services: "Services") -> AsyncIterator[None]:
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """A pool that runs handlers: the modules of its package, each declaring one.
+    """A pool that runs handlers: the modules of its package that are named after a kind, each declaring one.
 
     `resources` opens what all handlers of a process share (a model cache, a client) and closes it after the drain.
     """
@@ -36,8 +37,11 @@ class WorkerPool:
     def handlers(self) -> list[Handler]:
         """Discovered in the pool's package. Raises TypeError when a module declares more than one."""
         package = importlib.import_module(f"consumers.{self.name}")
+        named = {kind.module for kind in kinds().values()}
         found = []
         for module_info in pkgutil.iter_modules(package.__path__):
+            if module_info.name not in named:  # what only a child process needs is not imported here
+                continue
             module = importlib.import_module(f"{package.__name__}.{module_info.name}")
             declared = [value for value in vars(module).values() if isinstance(value, Handler)]
             if len(declared) > 1:

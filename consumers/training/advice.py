@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from consumers.learning.frame import Array
-from consumers.training.state import Trial
+from consumers.training.state import TOO_LARGE, Trial
 from schemas.datasets import ColumnType
 from schemas.learning import Signature, Splitting
 from schemas.model_card import Importance, MetricValue
@@ -33,6 +33,7 @@ def warnings(
             _about_rows(target),
             _about_balance(signature, target),
             _about_time(signature, split),
+            _about_size(trials),
             _about_failures(trials),
         )
         if text
@@ -67,7 +68,7 @@ def _about_rows(target: Array) -> str:
 
 
 def _about_balance(signature: Signature, target: Array) -> str:
-    if signature.classes is None:
+    if not signature.task.classifies or signature.classes is None:
         return ""
     shares = np.bincount(target, minlength=len(signature.classes)) / len(target)
     rarest = int(np.argmin(shares))
@@ -89,8 +90,15 @@ def _about_time(signature: Signature, split: Splitting) -> str:
     )
 
 
+def _about_size(trials: Sequence[Trial]) -> str:
+    names = ", ".join(sorted({trial.trainer for trial in trials if trial.failure == TOO_LARGE}))
+    if not names:
+        return ""
+    return f"A better model was given up ({names}): fitted on all rows it needs more than memory_mb. Allow more."
+
+
 def _about_failures(trials: Sequence[Trial]) -> str:
-    failed = [trial for trial in trials if trial.failure is not None]
+    failed = [trial for trial in trials if trial.failure not in (None, TOO_LARGE)]
     if not failed:
         return ""
     names = ", ".join(sorted({trial.trainer for trial in failed}))

@@ -56,6 +56,10 @@ class FeatureCache:
         self._kept.move_to_end(key)
         return self._kept[key]
 
+    def clear(self) -> None:
+        """When the search is over: its folds are not asked for again."""
+        self._kept.clear()
+
     def _make_room(self) -> None:
         while self._kept and sum(map(_bytes, self._kept.values())) > self._most_bytes:
             self._kept.popitem(last=False)

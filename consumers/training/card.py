@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from consumers.learning import spans
 from consumers.learning.frame import Array
 from consumers.learning.registry import metrics
 from consumers.training import evaluation
@@ -10,7 +11,7 @@ from consumers.training.run import Trained
 from consumers.training.state import Trial
 from schemas import model_card
 from schemas.jobs.model_train import TrainModel
-from schemas.learning import Lineage, Signature
+from schemas.learning import LearningTask, Lineage, Signature
 from schemas.model_card import ModelCard
 
 
@@ -27,6 +28,8 @@ def model_card_of(
     """`noticed` are the warnings that came before."""
     measured = trained.evaluated
     target, predicted, problem = measured.target, measured.predicted, trained.problem
+    if signature.task is LearningTask.TOKEN_CLASSIFICATION:
+        predicted = spans.trimmed(predicted)
     values = evaluation.measured(metrics(), trained.metric.name, problem, target, predicted, measured.baseline)
     judged = warnings(signature, params.split, target, values[0], measured.importances, trained.state.trials)
     card = ModelCard(
@@ -54,6 +57,8 @@ def _drawn(signature: Signature, target: Array, predicted: Array, seed: int) -> 
     if signature.classes is None:
         return {"residuals": evaluation.residuals(target, predicted, seed)}
     names = [str(each) for each in signature.classes]
+    if signature.task is LearningTask.TOKEN_CLASSIFICATION:
+        return {"entities": evaluation.entities(names, target, predicted)}
     return {
         "confusion": evaluation.confusion(names, target, predicted),
         "roc": evaluation.roc(names, target, predicted),

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
+from consumers.learning import spans
 from consumers.learning.frame import Array
 from consumers.learning.plugins import Metric, Problem
-from schemas.model_card import Calibration, CalibrationBin, Confusion, Curve, MetricValue, Residuals
+from schemas.model_card import Calibration, CalibrationBin, Confusion, Curve, EntityScore, MetricValue, Residuals
 from schemas.profile import Bin
 
 _RESAMPLES = 200
@@ -59,6 +60,24 @@ def confusion(names: Sequence[str], target: Array, predicted: Array) -> Confusio
         return None
     cells = np.bincount(target * count + predicted.argmax(axis=1), minlength=count * count)
     return Confusion(classes=list(names), counts=cells.reshape(count, count).tolist())
+
+
+def entities(names: Sequence[str], target: Array, predicted: Array) -> list[EntityScore]:
+    """Label by label, the most frequent first."""
+    found, right = spans.matches(target, predicted)
+    told = []
+    for number, name in enumerate(names):
+        wanted, said = (values[:, :, 2] == number for values in (target, predicted))
+        told.append(
+            EntityScore(
+                label=name,
+                precision=float(right[said].mean()) if said.any() else 0.0,
+                recall=float(found[wanted].mean()) if wanted.any() else 0.0,
+                actual=int(wanted.sum()),
+                predicted=int(said.sum()),
+            )
+        )
+    return sorted(told, key=lambda each: (-each.actual, each.label))
 
 
 def roc(names: Sequence[str], target: Array, predicted: Array) -> list[Curve]:

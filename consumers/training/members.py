@@ -10,11 +10,20 @@ from consumers.learning.plugins import Encoding, Matrix
 from consumers.training.bench import Bench
 from consumers.training.fitting import fit_for
 from consumers.training.logbook import Logbook
+from consumers.training.memory import is_of_memory
 from consumers.training.splits import Rows
 from consumers.training.state import Fit
 from schemas.learning import Signature
 
 FitFeatures = Callable[[Frame, Array, Encoding], tuple[Features, Matrix]]
+
+
+class DoesNotFit(Exception):
+    """A chosen trial needs more memory than there is, on the rows that its model is fitted on."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"trial {number}")
+        self.number = number
 
 
 class Members:
@@ -27,17 +36,25 @@ class Members:
         self._signature, self._typical = signature, typical
 
     def fitted(self, purpose: str, weights: Mapping[int, float], rows: Rows) -> TrainedModel:
-        """`purpose` tells those apart that are fitted on different rows."""
+        """`purpose` tells those apart that are fitted on different rows. Raises DoesNotFit."""
         frame, target = self._bench.frame.take(rows), self._bench.target[rows]
         members: dict[int, Member] = {}
         for encoding, numbers in self._by_encoding(weights).items():
-            features, matrix = self._fit_features(frame, target, encoding)
-            for number in numbers:
-                name = self._log.state.trials[number].trainer
-                self._log.tell(0.92, f"fitting {name} on {frame.rows:,} rows")
-                # Loaded in every case: a model that was interrupted must not differ from one that was not.
-                state = self._bench.trainers[name].load(self._content(f"{purpose}/{number}", number, matrix, target))
-                members[number] = Member(name, state, features, weights[number])
+            fitting = numbers[0]
+            try:
+                features, matrix = self._fit_features(frame, target, encoding)
+                for fitting in numbers:
+                    name = self._log.state.trials[fitting].trainer
+                    self._log.tell(0.92, f"fitting {name} on {frame.rows:,} rows")
+                    # Loaded in every case: a model that was interrupted must not differ from one that was not.
+                    content = self._content(f"{purpose}/{fitting}", fitting, matrix, target)
+                    members[fitting] = Member(
+                        name, self._bench.trainers[name].load(content), features, weights[fitting]
+                    )
+            except Exception as error:
+                if not is_of_memory(error):
+                    raise
+                raise DoesNotFit(fitting) from None
         return TrainedModel(self._signature, [members[number] for number in weights], self._typical)
 
     def _by_encoding(self, weights: Mapping[int, float]) -> dict[Encoding, list[int]]:
@@ -58,7 +75,7 @@ class Members:
         trainer = self._bench.trainers[trial.trainer]
         config = trainer.config.model_validate(trial.config)
         content = fit_for(
-            state.fitting[1], trial.chunks, trainer, config, self._bench.problem, (matrix, target), self._log.tick
+            state.fitting[1], trial.fraction, trainer, config, self._bench.problem, (matrix, target), self._log.tick
         )
         state.members[key], state.fitting = content, None
         return content

@@ -36,6 +36,11 @@ def bounded(memory_mb: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
+def is_of_memory(error: Exception) -> bool:
+    """torch and LightGBM have no class of their own for it."""
+    return isinstance(error, MemoryError) or any(told in str(error) for told in ("allocate memory", "bad_alloc"))
+
+
 def _used_mib() -> int | None:
     if not _STATUS.exists():
         return None

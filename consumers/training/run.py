@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from consumers.learning import spans
 from consumers.learning.features import Features, choices
 from consumers.learning.frame import Array, Frame
 from consumers.learning.metrics import DEFAULTS
-from consumers.learning.model import TrainedModel
 from consumers.learning.plugins import Encoding, Matrix, Metric, Problem, Trainer
 from consumers.learning.registry import chosen, configured, metrics, trainers
 from consumers.learning.rows import typical_row
@@ -22,12 +21,12 @@ from consumers.training import ensemble
 from consumers.training.bench import Bench, FeatureCache
 from consumers.training.importance import Judge, importances
 from consumers.training.logbook import Logbook
-from consumers.training.members import Members
+from consumers.training.members import DoesNotFit, Members
 from consumers.training.proposals import BASELINE, Proposal, Proposals
 from consumers.training.search import Propose, Search
 from consumers.training.settings import TrainingSettings
 from consumers.training.splits import Fold, Rows, divide
-from consumers.training.state import State
+from consumers.training.state import TOO_LARGE, State
 from schemas.jobs.model_train import MODEL_TRAIN, TrainModel
 from schemas.learning import LearningTask
 from schemas.model_card import Importance
@@ -64,6 +63,8 @@ def train(task: ChildTask[TrainModel], table: Table, settings: TrainingSettings,
     params, signature = task.params, table.signature
     classes = len(signature.classes or [])
     problem = Problem(signature.task, classes, params.seed, settings.threads)
+    if signature.task is LearningTask.TOKEN_CLASSIFICATION and params.split.repeats > 1:
+        raise Reject("/params/split/repeats: entities cannot be averaged over repeats; leave it at 1")
     metric = _metric(params, signature.task)
     chosen_features = choices(signature.inputs, params.preprocess)
     division = divide(table.target, signature.task.classifies, params.split, table.split_by, params.seed)
@@ -80,13 +81,19 @@ def train(task: ChildTask[TrainModel], table: Table, settings: TrainingSettings,
         search.drop_what_ran("the process ended in it")
     search.run()
 
-    weights = _weights(bench, log.state, params)
+    cache.clear()
     members = Members(bench, fit_features, signature, typical_row(table.frame, signature), log)
-    evaluated = _evaluated(bench, members, weights, log, settings.importances_s)
-    # The model was judged without the holdout, and is fitted with it: more rows make it better rather than worse, so
-    # the figures are those of a model that is no better than the one that is kept.
-    members.fitted("final", weights, np.arange(table.frame.rows)).save(into)
-    return Trained(metric, problem, log.state, weights, evaluated, log.elapsed_s)
+    while True:
+        weights = _weights(bench, log.state, params)
+        try:
+            evaluated = _evaluated(bench, members, weights, log, settings.importances_s)
+            # The model was judged without the holdout, and is fitted with it: more rows make it better rather than
+            # worse, so the figures are those of a model that is no better than the one that is kept.
+            members.fitted("final", weights, np.arange(table.frame.rows)).save(into)
+        except DoesNotFit as error:
+            search.drop(error.number, TOO_LARGE)
+        else:
+            return Trained(metric, problem, log.state, weights, evaluated, log.elapsed_s)
 
 
 def _metric(params: TrainModel, task: LearningTask) -> Metric:
@@ -131,6 +138,8 @@ def _weights(bench: Bench, state: State, params: TrainModel) -> dict[int, float]
     if not state.predictions:
         failures = "; ".join(sorted({f"{trial.trainer}: {trial.failure}" for trial in state.trials}))
         raise Reject(f"/params/trainer: nothing could be fitted. {failures}")
+    if bench.problem.task is LearningTask.TOKEN_CLASSIFICATION:  # between two entities there is no mean
+        return {min(state.predictions, key=lambda number: (state.trials[number].loss, number)): 1.0}
     target = bench.target[bench.division.validated]
     return ensemble.select(state.predictions, target, bench.loss, params.seed)
 
@@ -142,30 +151,28 @@ def _evaluated(
     asked of models that were fitted without the rows that they are asked about, in both cases."""
     division = bench.division
     by_holdout = bool(len(division.holdout))
+    alone = bench.problem.task is LearningTask.TOKEN_CLASSIFICATION  # the text, without which there is nothing
     parts = [Fold(division.development, division.holdout)] if by_holdout else list(division.folds[: division.once])
     judges = [
         Judge(
-            partial(_answers, members.fitted(f"judge-{number}", weights, part.train)),
+            members.fitted(f"judge-{number}", weights, part.train).scores,
             bench.frame.take(part.valid),
             bench.target[part.valid],
         )
-        for number, part in enumerate(parts[:_JUDGES])
+        for number, part in enumerate(parts[: _JUDGES if by_holdout or not alone else 0])
     ]
     rows = division.holdout if by_holdout else division.validated
     found = log.state.predictions
     predicted = judges[0].predict(judges[0].frame) if by_holdout else ensemble.combined(found, weights)
     log.tell(0.95, "measuring which columns matter")
-    important = importances(judges, bench.loss, bench.problem.seed, importances_s, log.tick)
+    important = [] if alone else importances(judges, bench.loss, bench.problem.seed, importances_s, log.tick)
     return Evaluated(by_holdout, bench.target[rows], predicted, _baseline(bench, parts, rows), important)
-
-
-def _answers(model: TrainedModel, frame: Frame) -> Array:
-    said = model.predict(frame)
-    return np.asarray(said.values) if said.probabilities is None else said.probabilities
 
 
 def _baseline(bench: Bench, parts: list[Fold], rows: Rows) -> Array:
     """What a model says that looks at no input, of the rows that are measured."""
+    if bench.problem.task is LearningTask.TOKEN_CLASSIFICATION:
+        return spans.nothing(len(rows))
     trainer = bench.trainers[BASELINE]
     shape = (bench.frame.rows, bench.problem.classes) if bench.problem.classes else (bench.frame.rows,)
     said = np.zeros(shape)

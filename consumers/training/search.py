@@ -11,6 +11,7 @@ from consumers.learning.plugins import Config
 from consumers.training.bench import Bench
 from consumers.training.fitting import TrialFailed, fit_judged
 from consumers.training.logbook import Logbook
+from consumers.training.memory import is_of_memory
 from consumers.training.proposals import BASELINE, Proposal
 from consumers.training.splits import Rows
 from consumers.training.state import Fit, FoldScore, Running, State, Trial
@@ -49,10 +50,14 @@ class Search:
         if state.running is not None:
             self._conclude(state.running, failure=why)
         elif state.fitting is not None:
-            number = int(state.fitting[0].rpartition("/")[2])
-            state.trials[number] = state.trials[number].model_copy(update={"failure": why})
-            del state.predictions[number]
-            state.fitting = None
+            self.drop(int(state.fitting[0].rpartition("/")[2]), why)
+
+    def drop(self, number: int, why: str) -> None:
+        """A trial that was chosen, and cannot be fitted: the next best take its place."""
+        state = self._state
+        state.trials[number] = state.trials[number].model_copy(update={"failure": why})
+        del state.predictions[number]
+        state.fitting = None
 
     def _another(self) -> bool:
         if self._state.running is None:
@@ -184,7 +189,7 @@ def _mean(folds: list[FoldScore]) -> float:
 
 
 def _described(error: Exception) -> str:
-    if isinstance(error, MemoryError):
+    if is_of_memory(error):
         return "it needs more memory than the job may take"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {str(error)[:300]} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"

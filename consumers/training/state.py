@@ -13,12 +13,14 @@ from pydantic import BaseModel, JsonValue
 
 from consumers.learning.frame import Array
 
+TOO_LARGE = "it was chosen, and fitted on all rows it needs more memory than the job may take"
+
 
 class FoldScore(BaseModel):
     loss: float
     """The metric, turned so that less is better."""
-    chunks: int
-    """After how many the loss was least."""
+    fraction: float
+    """Of what its settings ask for, after which the loss was least. Chunks would not do: more rows may make more."""
 
 
 class Trial(BaseModel):
@@ -47,9 +49,9 @@ class Trial(BaseModel):
         return self.failure is None and not self.pruned
 
     @property
-    def chunks(self) -> int:
-        """How long to fit on all rows."""
-        return max(1, round(float(np.mean([fold.chunks for fold in self.folds]))))
+    def fraction(self) -> float:
+        """How far to fit on all rows."""
+        return float(np.mean([fold.fraction for fold in self.folds]))
 
 
 @dataclass
@@ -60,6 +62,8 @@ class Fit:
     chunks: int = 0
     fraction: float = 0.0
     best: FoldScore | None = None
+    judged: int = 0
+    """How often since the best."""
     predicted: Array | None = None
     """For the validation rows, by the best."""
     state: Any = None
@@ -102,7 +106,9 @@ class State:
         elif self.fitting is not None:
             told.fitting, fit = self.fitting
         if fit is not None and fit.chunks:
-            told.fit = _FitTold(trainer=fit.trainer, chunks=fit.chunks, fraction=fit.fraction, best=fit.best)
+            told.fit = _FitTold(
+                trainer=fit.trainer, chunks=fit.chunks, fraction=fit.fraction, best=fit.best, judged=fit.judged
+            )
             arrays["fit/dump"] = _raw(dumped(fit))
             if fit.predicted is not None:
                 arrays["fit/predicted"] = fit.predicted
@@ -136,6 +142,7 @@ class _FitTold(BaseModel):
     chunks: int
     fraction: float
     best: FoldScore | None
+    judged: int
 
 
 class _Told(BaseModel):

@@ -313,7 +313,7 @@ def _reference(texts: list[str]) -> Any:
 
     from consumers.encoders.sources import find_model
     from consumers.inference.settings import InferenceSettings
-    from schemas.jobs.text_embed import DEFAULT_MODEL
+    from schemas.texts import DEFAULT_MODEL
 
     path = find_model(DEFAULT_MODEL, InferenceSettings()).path
     tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path, dtype=torch.float32)

@@ -1,6 +1,7 @@
 """Texts through broker and pool to labels: of a directory, and of a model in the registry."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,16 @@ from typing import Any
 import httpx
 import pytest
 
+from consumers.learning.model import TrainedModel
+from consumers.learning.rows import frame_of
 from schemas.files import StoredFile
 from schemas.jobs.model_train import ModelTrained
 from schemas.learning import LearningTask, Lineage, Signature
+from storage.blob_writers import blob_path
 from storage.blobs import BlobStore
 from tests.conftest import Deployment
 from tests.support.encoders import save, tiny_bert
-from tests.support.learned import TEXTS, member, saved, trained
+from tests.support.learned import CLASSES, TARGET, TEXTS, member, saved, trained
 from tests.support.processes import gateway, running
 from tests.support.wire import raw_store
 
@@ -101,6 +105,47 @@ async def test_a_fine_tuned_model_answers_its_owner(
                 await store["models"].update_many({}, {"$set": {"principal": "somebody else"}})
             job = await classify(client, "registry:elements")
             assert (job["status"], job["error"]["type"]) == ("failed", "/problems/model-not-found")
+
+
+async def test_what_was_trained_over_http_answers_as_it_did_where_it_was_trained(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tiny_bert(), tmp_path / "models" / "base")
+    monkeypatch.setenv("MILLRACE_INFERENCE_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("MILLRACE_TRAINING_IMPORTANCES_S", "0")
+    lines = [json.dumps({"text": text, "element": CLASSES[at]}) for text, at in zip(TEXTS, TARGET, strict=True)]
+    content = "\n".join(lines * 2).encode()
+    async with running("ledger", "ingestion", "training", "inference"), gateway() as client:
+        answer = await client.put("/v1/datasets/elements.jsonl", content=content, headers={"Prefer": "wait=60"})
+        dataset = answer.json()["result"]
+        params = {
+            "name": "trained-elements", "dataset_id": dataset["dataset_id"], "version": dataset["version"],
+            "target": "element", "task": "text-classification", "trainer": "transformer", "split": {"folds": 2},
+            "config": {"base_model": "base", "epochs": 4, "learning_rate": 5e-3, "frozen_layers": 0},
+        }  # fmt: skip
+        body = {"kind": "model.train", "params": params}
+        answer = await client.post("/v1/jobs", json=body, headers={"Prefer": "wait=60"}, timeout=90)
+        assert answer.json()["status"] == "succeeded", answer.text
+        made = answer.json()["result"]
+        pointed = await client.put(
+            f"/v1/models/{made['model_id']}/aliases/champion", json={"version": made["version"]}
+        )
+        assert pointed.is_success, pointed.text
+        jobs = [await classify(client, f"registry:trained-elements{at}") for at in ("", "@champion")]
+    file = await BlobStore(deployment.storage.blobs).get(
+        blob_path(made["artifacts"]["model"]["sha256"]), made["artifacts"]["model"]["sha256"]
+    )
+    (tmp_path / "model").write_bytes(file)
+    model = TrainedModel.load(tmp_path / "model")
+    said = model.predict(frame_of([{"text": text} for text in TEXTS], model.signature))
+    assert said.probabilities is not None
+    for job in jobs:
+        assert job["status"] == "succeeded", job["error"]
+        assert job["result"]["model"]["name"] == f"registry:trained-elements@{made['version']}"
+        outputs = job["result"]["outputs"]
+        assert [output[0]["label"] for output in outputs] == said.values
+        scores = [output[0]["score"] for output in outputs]
+        assert scores == pytest.approx(said.probabilities.max(axis=1).tolist(), abs=1e-5)
 
 
 async def test_a_directory_answers_everybody(

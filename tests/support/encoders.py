@@ -21,7 +21,7 @@ from transformers import (
 
 from consumers.encoders.settings import ModelSettings
 from consumers.encoders.sources import find_model
-from schemas.jobs.text_embed import DEFAULT_MODEL
+from schemas.texts import DEFAULT_MODEL
 
 BUNDLED = find_model(DEFAULT_MODEL, ModelSettings()).path
 

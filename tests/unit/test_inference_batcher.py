@@ -38,7 +38,7 @@ class SteppedEncoder:
             raise MemoryError("the device is full")
         if any(POISON in ids for ids in batch):
             raise ValueError("poison")
-        return Forwarded(np.array([[ids[0], len(ids)] for ids in batch], np.float32), sum(map(len, batch)))
+        return Forwarded([np.array([ids[0], len(ids)], np.float32) for ids in batch], sum(map(len, batch)))
 
     def step(self, times: int = 1) -> None:
         self._steps.release(times)
@@ -63,7 +63,7 @@ async def batcher(encoder: SteppedEncoder) -> AsyncIterator[Batcher]:
 
 def ask(batcher: Batcher, *inputs: TokenIds) -> "asyncio.Task[list[list[float]]]":
     async def embed() -> list[list[float]]:
-        found: list[list[float]] = (await batcher.compute(inputs)).vectors.tolist()
+        found: list[list[float]] = [each.tolist() for each in (await batcher.compute(inputs)).vectors]
         return found
 
     return asyncio.create_task(embed())

@@ -14,7 +14,7 @@ from consumers.encoders.layout import read_layout
 from consumers.encoders.sources import ModelSource, find_model
 from consumers.inference.settings import InferenceSettings
 from consumers.runtime.verdicts import Reject, RetryLater
-from schemas.jobs.text_embed import DEFAULT_MODEL
+from schemas.texts import DEFAULT_MODEL
 
 BUNDLED = find_model(DEFAULT_MODEL, InferenceSettings()).path
 

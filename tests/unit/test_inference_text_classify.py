@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,43 +19,22 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from consumers.inference.labelling import probabilities
 from consumers.inference.ports import Labels
-from consumers.inference.registered import Registered, Registry
 from consumers.inference.resources import Inference, open_inference
 from consumers.inference.settings import InferenceSettings
-from consumers.inference.text_classify import best, classify_text, probabilities
+from consumers.inference.text_classify import best, classify_text
 from consumers.inference.text_embed import embed_text
 from consumers.learning.rows import frame_of
-from consumers.runtime.handler import Task
 from consumers.runtime.verdicts import Reject
-from schemas.contract import Contract
-from schemas.envelope import Envelope
-from schemas.files import StoredFile
-from schemas.jobs.text_classify import ClassifyOptions, ClassifyText, TextClassified
-from schemas.jobs.text_embed import DEFAULT_MODEL, EmbedText, TextEmbedded
+from schemas.jobs.text_classify import TEXT_CLASSIFY, ClassifyOptions, ClassifyText, TextClassified
+from schemas.jobs.text_embed import EmbedText, TextEmbedded
+from schemas.texts import DEFAULT_MODEL
 from tests.support.encoders import paragraphs, save, tiny_bert, tiny_distilbert, tiny_roberta
+from tests.support.inference import OWNER, Shelf, task
 from tests.support.learned import TEXTS, member, saved, trained
 
 LABELS = {0: "calm", 1: "wild", 2: "odd"}
-OWNER = "owner"
-
-
-class Shelf(Registry):
-    """A registry of files in memory, everybody's."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-
-    def add(self, name: str, content: bytes) -> None:
-        self.files[f"registry:{name}"] = content
-
-    async def find(self, _principal: str, reference: str) -> Registered:
-        content = self.files[reference]
-        file = StoredFile(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-        return Registered(reference, "0" * 12, file)
-
-    async def content(self, found: Registered) -> bytes:
-        return self.files[found.name]
 
 
 @pytest.fixture(scope="session")
@@ -81,17 +59,6 @@ async def run(inference: Inference, inputs: Sequence[str], model: str, **options
     params = ClassifyText(model=model, inputs=list(inputs), options=ClassifyOptions(**options))
     result = await classify_text.run(task(params), inference)
     return cast(TextClassified, result)
-
-
-def task(params: Contract) -> Task[Any]:
-    envelope = Envelope(
-        id="1", source="test", type=f"millrace.{params.contract_name}", time=datetime.now(UTC),
-        dataschema=params.dataschema, job_id="1", kind=params.contract_name, principal=OWNER,
-    )  # fmt: skip
-    return Task(params, envelope, _no_progress)
-
-
-async def _no_progress(_share: float, _what: str, _eta_s: float | None = None) -> None: ...
 
 
 def scores(result: TextClassified, labels: Sequence[Any]) -> NDArray[np.float64]:
@@ -130,7 +97,7 @@ async def test_probabilities_equal_those_of_transformers(
     expected = directly(path, texts, limit).double().softmax(dim=1).numpy()
     np.testing.assert_allclose(scores(result, list(LABELS.values())), expected, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 0.1
-    async with inference.classifier(OWNER, path.name) as model:
+    async with inference.model(TEXT_CLASSIFY, OWNER, path.name) as model:
         assert model._encoder.padded is padded
 
 
@@ -138,8 +105,8 @@ async def test_logits_do_not_depend_on_the_batch(inference: Inference, models: P
     path = save(tiny_bert(BertForSequenceClassification, id2label=LABELS), models / "batched")
     texts = paragraphs()[:20]
     jobs = await asyncio.gather(*(run(inference, [text], path.name) for text in texts))
-    async with inference.classifier(OWNER, path.name) as model:
-        logits = (await model.answer(texts)).vectors
+    async with inference.model(TEXT_CLASSIFY, OWNER, path.name) as model:
+        logits = np.stack((await model.answer(texts)).vectors)
     np.testing.assert_allclose(logits, directly(path, texts, 512).numpy(), atol=1e-5)
     alone = np.concatenate([scores(job, list(LABELS.values())) for job in jobs])
     np.testing.assert_allclose(alone, probabilities(logits, Labels()), atol=1e-5)

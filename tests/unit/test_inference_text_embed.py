@@ -5,7 +5,6 @@ import json
 import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -22,11 +21,11 @@ from consumers.inference.resources import Inference, open_inference
 from consumers.inference.settings import InferenceSettings
 from consumers.inference.text_embed import embed_text, rounded
 from consumers.inference.text_model import verdict
-from consumers.runtime.handler import Task
 from consumers.runtime.verdicts import Reject, RetryLater
-from schemas.envelope import Envelope
-from schemas.jobs.text_embed import DEFAULT_MODEL, EmbedOptions, EmbedText, TextEmbedded
+from schemas.jobs.text_embed import TEXT_EMBED, EmbedOptions, EmbedText, TextEmbedded
+from schemas.texts import DEFAULT_MODEL
 from tests.support.encoders import BUNDLED, paragraphs, save, tiny_bert, tiny_distilbert, tiny_roberta
+from tests.support.inference import OWNER, task
 
 NO_REGISTRY = cast(Registry, None)
 SENTENCES = ["A man is eating food.", "Someone has a meal.", "Quorum queues replicate with Raft."]
@@ -52,17 +51,9 @@ def _torch_threads() -> Iterator[None]:
 
 async def run(inference: Inference, inputs: list[str], model: str = DEFAULT_MODEL, **options: bool) -> TextEmbedded:
     params = EmbedText(model=model, inputs=inputs, options=EmbedOptions(**options))
-    now = datetime.now(UTC)
-    envelope = Envelope(
-        id="1", source="test", type="millrace.text.embed", time=now, dataschema=EmbedText.dataschema,
-        job_id="1", kind="text.embed", principal="test",
-    )  # fmt: skip
-    result = await embed_text.run(Task(params, envelope, _no_progress), inference)
+    result = await embed_text.run(task(params), inference)
     assert isinstance(result, TextEmbedded)
     return result
-
-
-async def _no_progress(_fraction: float, _message: str, _eta_s: float | None = None) -> None: ...
 
 
 def directly(path: Path, texts: list[str], max_tokens: int = 256, *, unit: bool = True) -> NDArray[np.float32]:
@@ -139,7 +130,7 @@ async def test_other_architectures_equal_transformers_too(
     result = await run(inference, texts, make.__name__, normalize=False)
     limit = 65 if make is tiny_roberta else 512  # its first position comes after that of the padding
     np.testing.assert_allclose(np.array(result.outputs), directly(path, texts, limit, unit=False), atol=1e-5)
-    async with inference.embedder(make.__name__) as model:
+    async with inference.model(TEXT_EMBED, OWNER, make.__name__) as model:
         assert model._encoder.padded is padded
 
 

@@ -11,9 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.model_selection import KFold
+from sklearn.preprocessing import TargetEncoder
 
+from consumers.encoders.meaning import meanings
+from consumers.learning.archive import ModelBroken
 from consumers.learning.features import Features, choices
+from consumers.learning.frame import Frame
 from consumers.learning.plugins import Encoding, Problem
+from consumers.learning.preprocessors.categories import TargetMeans
 from consumers.learning.rows import check_rows, frame_of, typical_row
 from consumers.learning.table import Table, read_table
 from consumers.runtime.verdicts import Reject
@@ -335,3 +341,49 @@ def test_nothing_is_said_of_rows_like_those_of_training() -> None:
     assert frame.columns["age"].tolist() == [30.0, 30.0]
     assert frame.columns["city"].tolist() == ["Bern", None]
     assert frame.columns["since"].tolist() == [86_400.0, 86_400.0]
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+@pytest.mark.parametrize("rows", [40, 12_000])
+def test_mean_targets_are_those_of_scikit_learn_fold_by_fold(classes: int, rows: int) -> None:
+    rng = np.random.default_rng(0)
+    values = np.array([None, *"abcdefgh", "rare"], object)[rng.integers(10, size=rows)][:, np.newaxis]
+    target = rng.integers(classes, size=rows) if classes else rng.normal(size=rows)
+    encoder = TargetMeans(at_least=3, seed=1, classes=classes)
+    found = encoder.fit_transform(values, target)
+    numbers = encoder.numbers(values)[:, np.newaxis]
+    scaled = (target - target.mean()) / target.std()
+    wanted = [scaled] if classes == 0 else [(target == each).astype(float) for each in range(classes)][classes == 2 :]
+    for at, each in enumerate(wanted):
+        theirs = TargetEncoder(target_type="continuous", cv=KFold(5, shuffle=True, random_state=1))
+        np.testing.assert_allclose(found[:, at], theirs.fit_transform(numbers, each)[:, 0], atol=1e-12)
+        np.testing.assert_allclose(encoder.transform(values)[:, at], theirs.transform(numbers)[:, 0], atol=1e-12)
+
+
+def test_texts_are_embedded_alone_and_the_same_after_storing() -> None:
+    distinct = [
+        "The mill turns.",
+        "A mill is turning.",
+        "Quorum queues replicate.",
+        "Raft logs.",
+        None,
+        "",
+    ]
+    texts = np.array(distinct * 3, object)
+    column = InputColumn(name="text", type=ColumnType.TEXT, missing=True)
+    task = Problem(LearningTask.BINARY, 2, 0, 1)
+    chosen = choices([column], [Preprocessing(use="text-embedding", columns=["text"], config={"dimensions": 3})])
+    frame = Frame({"text": texts}, len(texts))
+    features, matrix = Features.fitted(frame, np.zeros(len(texts)), [column], chosen, Encoding.DENSE, task)
+    assert matrix.names == ["text_0", "text_1", "text_2"]
+    mill, milling, queues = matrix.values[:3]
+    assert np.linalg.norm(mill - milling) < np.linalg.norm(mill - queues)
+    vectors, content = meanings().of(texts), features.dump()
+    meanings.cache_clear()
+    assert (meanings().of(texts[::-1]) == vectors[::-1]).all(), "to the bit, whatever else is asked for"
+    again = Features.load(content)
+    assert (again.transform(frame).values == matrix.values).all()
+    assert again.dump() == content
+    again.columns[0].transformer.encoder_ = "another"
+    with pytest.raises(ModelBroken, match="other weights"):
+        again.transform(frame)

@@ -9,10 +9,12 @@ import optuna
 import pytest
 import torch
 
+from consumers.encoders.reading import best_device
 from consumers.learning import archive
 from consumers.learning.archive import ModelBroken
 from consumers.learning.finetuning import batches
-from consumers.learning.finetuning.recipe import schedule
+from consumers.learning.finetuning.config import FineTuningConfig, Precision
+from consumers.learning.finetuning.recipe import is_narrow, schedule
 from consumers.learning.finetuning.state import FineTuning, is_frozen
 from consumers.learning.plugins import Problem
 from consumers.learning.registry import configured, trainers
@@ -49,7 +51,7 @@ def fitted(state: FineTuning, chunks: int, *, interrupted: bool = False) -> Fine
 
 def test_both_are_found() -> None:
     for name in ("transformer", "tfidf-linear"):
-        assert trainers()[name].tasks == {LearningTask.TEXT_CLASSIFICATION}
+        assert LearningTask.TEXT_CLASSIFICATION in trainers()[name].tasks
 
 
 def test_interrupted_after_every_chunk_it_is_the_same_bit_by_bit() -> None:
@@ -94,11 +96,10 @@ def test_it_learns() -> None:
 
 
 def test_progress_counts_epochs_of_chunks_and_ends_without_an_optimizer() -> None:
-    state, fractions = started(), []
-    for _ in range(6):
-        result = TRANSFORMER.fit(state, DATA, TARGET)
-        fractions.append(result.fraction)
-    assert fractions == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+    state = started()
+    results = [TRANSFORMER.fit(state, DATA, TARGET) for _ in range(6)]
+    assert [each.fraction for each in results] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+    assert [each.worth_judging for each in results] == [False, False, True] * 2, "at the end of an epoch"
     assert state.step == batches.steps_before(10, 6, 2) == 10
     assert state.optimizer is None
     assert TRANSFORMER.fit(state, DATA, TARGET).fraction == 1
@@ -149,7 +150,7 @@ def test_what_is_suggested_can_be_used() -> None:
 def test_what_is_kept_of_a_model_names_no_place_on_this_machine() -> None:
     parts = archive.read(io.BytesIO(TRANSFORMER.dump(started())))
     config = json.loads(parts["config.json"])
-    assert config["architectures"] == ["BertForSequenceClassification"]
+    assert config["model_type"] == "bert"
     assert not [value for value in config.values() if isinstance(value, str) and "/" in value]
 
 
@@ -167,12 +168,44 @@ def test_bytes_that_are_no_model_are_refused(damage: bytes) -> None:
 
 def test_the_bundled_weights_can_be_a_base(monkeypatch: pytest.MonkeyPatch) -> None:
     state = TRANSFORMER.start(TRANSFORMER.config(frozen_layers=6), problem())
-    assert TRANSFORMER.fit(state, DATA, TARGET).fraction == pytest.approx(1 / 9)
+    assert state.model.pooling == "mean"
+    assert TRANSFORMER.fit(state, DATA, TARGET).fraction == pytest.approx(1 / 30)
+
+
+@pytest.mark.parametrize(("rows", "epochs"), [(10, 10), (512, 8), (1_000, 5), (100_000, 3)])
+def test_few_texts_are_seen_more_often(rows: int, epochs: int) -> None:
+    assert FineTuningConfig().epochs_for(rows) == epochs
+    assert FineTuningConfig(epochs=2).epochs_for(rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "hardware", "narrow"),
+    [
+        ("auto", "cpu", True, False),
+        ("auto", "cuda", True, True),
+        ("auto", "cuda", False, False),
+        ("bfloat16", "cpu", False, True),
+        ("bfloat16", "cuda", False, True),
+        ("float32", "cuda", True, False),
+    ],
+)
+def test_bfloat16_is_chosen_where_the_hardware_has_it_or_by_name(
+    monkeypatch: pytest.MonkeyPatch, precision: str, device: str, hardware: bool, narrow: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: hardware)
+    assert is_narrow(Precision(precision), torch.device(device)) is narrow
+
+
+def test_a_gpu_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert best_device() == torch.device("cpu")
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    assert best_device() == torch.device("cuda")
 
 
 def test_bfloat16_learns_too() -> None:
     state = fitted(started(precision="bfloat16"), 2)
-    assert state.model.dtype == torch.float32
+    assert state.model.body.dtype == torch.float32
     assert np.isfinite(TRANSFORMER.predict(state, DATA)).all()
 
 

@@ -46,12 +46,12 @@ def test_many_rows_are_thinned_the_same_way_every_time() -> None:
 
 
 def test_a_state_is_read_as_it_was_written() -> None:
-    trial = Trial(number=0, trainer="linear", config={"strength": 0.5}, folds=[FoldScore(loss=0.3, chunks=2)])
+    trial = Trial(number=0, trainer="linear", config={"strength": 0.5}, folds=[FoldScore(loss=0.3, fraction=0.5)])
     running = Running(
         trial.model_copy(update={"number": 1}), [np.arange(4, dtype=np.float32)], Fit("linear", chunks=3)
     )
     assert running.fit is not None
-    running.fit.best, running.fit.predicted = FoldScore(loss=0.2, chunks=1), np.ones((4, 2), np.float32)
+    running.fit.best, running.fit.predicted = FoldScore(loss=0.2, fraction=0.25), np.ones((4, 2), np.float32)
     state = State(elapsed_s=12.5, trials=[trial], running=running)
     state.predictions[0] = np.eye(3, dtype=np.float32)
     state.members["final/0"] = b"\x00bytes\xff"

@@ -11,14 +11,18 @@ from benchmarks.training import task_of, types_of
 from consumers.learning.model import TrainedModel
 from consumers.learning.table import Table, read_table
 from consumers.runtime.verdicts import Reject
+from consumers.training import members
+from consumers.training.advice import warnings
 from consumers.training.card import model_card_of
+from consumers.training.fitting import fit_for
 from consumers.training.memory import bounded
 from consumers.training.report import render
 from consumers.training.run import Trained, train
 from consumers.training.settings import TrainingSettings
+from consumers.training.state import Fit
 from schemas.jobs.model_train import TrainModel
 from schemas.learning import Lineage, Splitting
-from schemas.model_card import ModelCard
+from schemas.model_card import MetricValue, ModelCard
 from tests.unit.test_training_search import Killed
 
 SETTINGS = TrainingSettings(threads=1, checkpoint_s=0, importances_s=0)
@@ -107,6 +111,34 @@ def test_what_was_measured_and_what_is_told(
     (tmp_path / "model.zip").write_bytes(content)
     model = TrainedModel.load(tmp_path / "model.zip")
     assert model.signature.classes == ["class_0", "class_1", "class_2"]
+
+
+def test_what_does_not_fit_on_all_rows_makes_place_for_the_next_best(
+    wine: tuple[Path, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, given_up = asked(max_trials=3), set[str]()
+
+    def fit(fit: Fit, *told: Any) -> bytes:
+        if fit.trainer in (given_up or {fit.trainer}):
+            given_up.add(fit.trainer)
+            raise MemoryError
+        return fit_for(fit, *told)
+
+    monkeypatch.setattr(members, "fit_for", fit)
+    table = read(wine, params)
+    trained = train(task_of(params), table, SETTINGS, tmp_path / "model.zip")
+    [name] = given_up
+    chosen = {trained.state.trials[number].trainer for number in trained.weights}
+    assert chosen
+    assert name not in chosen
+    assert {member.trainer for member in TrainedModel.load(tmp_path / "model.zip").members} == chosen
+    measured = trained.evaluated
+    best = MetricValue(name="accuracy", value=0.9, baseline=0.4, greater_is_better=True)
+    told = warnings(table.signature, params.split, measured.target, best, [], trained.state.trials)
+    assert (
+        f"A better model was given up ({name}): fitted on all rows it needs more than memory_mb. Allow more." in told
+    )
+    assert not any("trials failed" in each for each in told)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from consumers.learning.frame import Frame
@@ -53,10 +52,6 @@ def shuffled(batches: Iterable[list[int]], seed: int, chunk: int) -> list[list[i
     """So that a chunk does not always end with its longest texts."""
     found = list(batches)
     return [found[number] for number in np.random.default_rng([seed, chunk, 1]).permutation(len(found))]
-
-
-def tokens_of(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    return [encoded.ids for encoded in tokenizer.encode_batch_fast(list(texts))]
 
 
 def padded(tokens: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> dict[str, Tensor]:

@@ -8,5 +8,6 @@ DEFAULTS = {
     LearningTask.BINARY: "log-loss",
     LearningTask.MULTICLASS: "log-loss",
     LearningTask.TEXT_CLASSIFICATION: "log-loss",
+    LearningTask.TOKEN_CLASSIFICATION: "entity-f1",
     LearningTask.REGRESSION: "rmse",
 }

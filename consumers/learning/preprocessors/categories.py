@@ -1,11 +1,11 @@
 """Categories, and texts that are used like them."""
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from pydantic import Field
 from sklearn.model_selection import KFold
-from sklearn.preprocessing import TargetEncoder
 
 from consumers.learning.frame import Array
 from consumers.learning.plugins import Config, Encoding, Preprocessor, Problem
@@ -51,7 +51,7 @@ class TargetMeans(Vocabulary):
     """The mean target of the category's rows, shrunk towards that of all; for classes the share of each class.
 
     Training rows get the means of other folds, so that a category with one row does not tell that row's target
-    (scikit-learn's TargetEncoder; Micci-Barreca 2001).
+    (as scikit-learn's TargetEncoder does it).
     """
 
     def __init__(self, at_least: int = 1, seed: int = 0, classes: int = 0) -> None:
@@ -74,24 +74,55 @@ class TargetMeans(Vocabulary):
 
     def _means(self, values: Array, target: Array) -> Array:
         """Learns those of all rows, and returns for each row those of the other folds."""
-        numbers = self.numbers(values)[:, np.newaxis]
-        every = np.arange(len(self.known_) + 2)[:, np.newaxis]
-        of_others, of_all = [], []
-        for wanted in self._targets(target):
-            # A share is the mean of a target of 0 and 1: so a fold without a class is no special case.
-            folds = KFold(min(5, len(values)), shuffle=True, random_state=self.seed)
-            encoder = TargetEncoder(target_type="continuous", cv=folds)
-            of_others.append(encoder.fit_transform(numbers, wanted))
-            of_all.append(encoder.transform(every))
-        self.means_ = np.hstack(of_all)
-        return np.hstack(of_others)
-
-    def _targets(self, target: Array) -> list[Array]:
         if self.classes == 0:
             # In its own deviations: a feature among others that are scaled.
-            return [(target - target.mean()) / (target.std() or 1.0)]
-        told = range(1, 2) if self.classes == 2 else range(self.classes)
-        return [(target == each).astype(np.float64) for each in told]
+            target = (target - target.mean()) / (target.std() or 1.0)
+        numbers = self.numbers(values)
+        every = self._sums(numbers, target)
+        self.means_ = every.shrunk_means()
+        found = np.empty((len(values), self.means_.shape[1]))
+        for _, fold in KFold(min(5, len(values)), shuffle=True, random_state=self.seed).split(numbers):
+            others = every.without(self._sums(numbers[fold], target[fold]))
+            found[fold] = others.shrunk_means()[numbers[fold]]
+        return found
+
+    def _sums(self, numbers: Array, target: Array) -> "_Sums":
+        """A share is the mean of a target of 0 and 1, so that a fold without a class is no special case. Of two
+        classes the second stands for both."""
+        known = len(self.known_) + 2
+        counts = np.bincount(numbers, minlength=known)[:, np.newaxis]
+        if self.classes == 0:
+            sums, squares = (np.bincount(numbers, each, known)[:, np.newaxis] for each in (target, target**2))
+            return _Sums(counts, sums, squares)
+        told = np.bincount(numbers * self.classes + target, minlength=known * self.classes)
+        shares = told.reshape(known, self.classes)[:, 1 if self.classes == 2 else 0 :].astype(np.float64)
+        return _Sums(counts, shares, shares)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Over the rows of each value: their number `[values, 1]`, and of each target `[values, targets]`."""
+
+    counts: Array
+    sums: Array
+    squares: Array
+
+    def without(self, other: "_Sums") -> "_Sums":
+        return _Sums(self.counts - other.counts, self.sums - other.sums, self.squares - other.squares)
+
+    def shrunk_means(self) -> Array:
+        """As scikit-learn's TargetEncoder with `smooth="auto"` (Micci-Barreca 2001): the less a value's rows agree,
+        and the fewer they are, the nearer to the mean of all. From sums, so that folds and classes cost nothing: with
+        500,000 rows and ten classes TargetEncoder took 3 s for a column."""
+        rows = max(1, int(self.counts.sum()))
+        overall = self.sums.sum(axis=0) / rows
+        spread = np.maximum(self.squares.sum(axis=0) / rows - overall**2, 0)
+        counts = np.maximum(self.counts, 1)
+        means = self.sums / counts
+        within = np.maximum(self.squares / counts - means**2, 0)
+        trust = np.divide(spread * counts, spread * counts + within, out=np.zeros_like(means), where=spread > 0)
+        found: Array = np.where(self.counts > 0, trust * means + (1 - trust) * overall, overall)
+        return found
 
 
 class Categories(Preprocessor[CategoriesConfig]):

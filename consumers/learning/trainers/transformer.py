@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Transformer(Trainer[FineTuningConfig, "FineTuning"]):
-    """A pretrained encoder with a new head, trained further on the texts: slow, and reads more than words.
+    """A pretrained encoder with a new head, trained further on texts, or on entities in them: reads more than words.
 
     On a CPU a resumed training is bit-identical; on a GPU sums come in any order, and it is the same up to rounding.
     """
@@ -23,7 +23,7 @@ class Transformer(Trainer[FineTuningConfig, "FineTuning"]):
     name = "transformer"
     config = FineTuningConfig
     encoding = Encoding.RAW
-    tasks = frozenset({LearningTask.TEXT_CLASSIFICATION})
+    tasks = frozenset({LearningTask.TEXT_CLASSIFICATION, LearningTask.TOKEN_CLASSIFICATION})
 
     def start(self, config: FineTuningConfig, problem: Problem) -> "FineTuning":
         """Raises Reject for a base model that is not allowed, not there or not readable."""
@@ -34,7 +34,7 @@ class Transformer(Trainer[FineTuningConfig, "FineTuning"]):
     def fit(self, state: "FineTuning", data: Matrix, target: Array) -> "Fitted[FineTuning]":
         from consumers.learning.finetuning import recipe
 
-        return Fitted(state, recipe.fit(state, data.frame, target))
+        return recipe.fit(state, data.frame, target)
 
     def predict(self, state: "FineTuning", data: Matrix) -> Array:
         from consumers.learning.finetuning import recipe

@@ -16,7 +16,7 @@ from schemas.model_card import MetricValue, ModelCard, Trial
 
 _FIRST = 15
 _CATEGORIES = 6
-_FIGURES = {"Score", "Weight", "Time", "in the metric"}
+_FIGURES = {"Score", "Weight", "Time", "in the metric", "Precision", "Recall", "Actual", "Predicted"}
 
 
 def header(card: ModelCard) -> Html:
@@ -100,6 +100,8 @@ def errors(card: ModelCard) -> Html:
             _figure_of("Residuals", plots.histogram(card.residuals.histogram, "Predicted minus actual")),
         ]
         return section("errors", "Where it is wrong", el("div", *pair, class_="plots"))
+    if card.entities:
+        return section("errors", "Where it is wrong", _entities(card))
     parts = []
     if card.confusion is not None:
         parts.append(_figure_of("Confusion", plots.confusion(card.confusion)))
@@ -122,6 +124,20 @@ def errors(card: ModelCard) -> Html:
         drawn.append(_figure_of("Calibration", plots.calibration(card.calibration), plots.legend(keys)))
     parts.append(el("div", *drawn, class_="plots"))
     return section("errors", "Where it is wrong", *parts)
+
+
+def _entities(card: ModelCard) -> Html:
+    rows = [
+        el(
+            "tr",
+            el("th", el("bdi", breakable(shown(each.label, 200))), scope="row"),
+            *(el("td", number(value, digits=3), class_="figure") for value in (each.precision, each.recall)),
+            *(el("td", count(value), class_="figure") for value in (each.actual, each.predicted)),
+        )
+        for each in card.entities
+    ]
+    heads = ("Label", "Precision", "Recall", "Actual", "Predicted")
+    return el("div", *_folded(rows, heads, "entities", "Entities by label"), class_="wide")
 
 
 def trials(card: ModelCard) -> Html:
@@ -267,7 +283,7 @@ def navigation_of(card: ModelCard) -> Sequence[tuple[str, str, str]]:
     return [
         ("warnings", "Before you trust it", count(len(card.warnings))),
         ("metrics", "How good", ""),
-        ("importances", "What it looks at", ""),
+        *([("importances", "What it looks at", "")] if card.importances else []),
         ("errors", "Where it is wrong", ""),
         ("trials", "What was tried", count(len(card.trials))),
         ("inputs", "Inputs", count(len(card.signature.inputs))),
