@@ -6,7 +6,7 @@ import structlog
 import uvicorn
 
 from gateway.app import create_app
-from gateway.server import GatheringProtocol
+from gateway.server import LARGEST_SOCKET_MESSAGE, GatheringProtocol, Server
 from gateway.settings import GatewaySettings
 from telemetry import collector, logs
 
@@ -17,13 +17,16 @@ def main() -> int:
     settings = GatewaySettings()
     logs.configure("gateway", settings.log_level)
     collector.relax()
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             create_app(settings),
             host=settings.host,
             port=settings.port,
             loop="uvloop",
             http=GatheringProtocol,
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_SOCKET_MESSAGE,
+            ws_per_message_deflate=False,  # its windows would be most of what a socket costs
             log_config=None,
             access_log=False,
             proxy_headers=False,

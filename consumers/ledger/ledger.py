@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import structlog
 
 from consumers.ledger.catalog import Catalog, CatalogEntry, catalog_entry, command_entry
 from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch
 from consumers.ledger.pace import Pace
+from consumers.ledger.telling import tell
 from consumers.runtime.command import bury
 from consumers.runtime.in_flight import InFlight
 from consumers.runtime.incoming import Undecodable, read_body, read_envelope
@@ -30,6 +32,7 @@ from messaging.message import claim_in
 from schemas.envelope import Envelope, message_type
 from schemas.lifecycle import JobFinishAsked
 from storage.cancellation import end
+from storage.event_log import Told
 from storage.feed import FeedWriter, open_feed_writer
 from storage.jobs import JobPatch, JobProjection
 from telemetry import failpoints, metrics
@@ -55,6 +58,17 @@ class _Pending:
     times: list[datetime] = field(default_factory=list)
     made: CatalogEntry | None = None
     """What goes into the catalog if the job stands as succeeded."""
+    told: list[Told] = field(default_factory=list)
+    """For those who listen."""
+
+
+class _Read(NamedTuple):
+    """What a message means."""
+
+    patch: JobPatch | None
+    """None for what changes nothing that is folded."""
+    made: CatalogEntry | None = None
+    told: Told | None = None
 
 
 class Ledger:
@@ -112,7 +126,7 @@ class Ledger:
     async def _admit(self, delivery: Delivery) -> None:
         try:
             envelope = read_envelope(delivery.headers)
-            patch, made = await until_done(self._read, envelope, delivery)
+            patch, made, told = await until_done(self._read, envelope, delivery)
         except Undecodable as error:
             await self._bury(delivery, error)
             self._settle([delivery])
@@ -125,6 +139,8 @@ class Ledger:
         pending.deliveries.append(delivery)
         pending.times.append(envelope.time)
         pending.made = made or pending.made
+        if told is not None:
+            pending.told.append(told)
 
     def _note_pace(self, patch: JobPatch, told_at: datetime) -> None:
         if patch.birth is not None:
@@ -132,19 +148,19 @@ class Ledger:
         elif patch.fields["status"].terminal:
             self._pace.ended(patch.job_id, patch.fields["kind"], told_at)
 
-    async def _read(self, envelope: Envelope, delivery: Delivery) -> tuple[JobPatch | None, CatalogEntry | None]:
-        """The patch is None for what changes nothing that is folded."""
+    async def _read(self, envelope: Envelope, delivery: Delivery) -> _Read:
         claim = claim_in(delivery.headers)
         event_type = EVENT_OF_TYPE.get(envelope.type)
         if event_type is None:
             if envelope.type != message_type(envelope.kind):
                 raise Undecodable(f"{envelope.type} is neither an event that we know nor a command of its kind")
-            return command_patch(envelope, delivery.body, claim), command_entry(envelope)
+            return _Read(command_patch(envelope, delivery.body, claim), command_entry(envelope))
         event = await read_body(event_type, envelope, delivery.headers, delivery.body, self._services.outbox.blobs)
         if isinstance(event, JobFinishAsked):
             await self._projection.ask_to_finish(envelope.job_id, envelope.generation)
-            return None, None
-        return event_patch(envelope, event, claim), catalog_entry(envelope, event)
+            return _Read(None)
+        patch = event_patch(envelope, event, claim)
+        return _Read(patch, catalog_entry(envelope, event), tell(envelope, event, delivery.body, patch.order))
 
     def _pending(self, patch: JobPatch) -> _Pending:
         """Where this patch joins what is there for its job: events make it due, commands may linger."""
@@ -191,7 +207,9 @@ class Ledger:
         results = [pending.made for pending in bulk if pending.made is not None]
         for made in results:
             await until_done(self._catalog.add, made)
-        await self._feed.append([p.unfed for p in bulk if p.unfed is not None and p.patch.job_id not in reasons])
+        stand = [pending for pending in bulk if pending.patch.job_id not in reasons]
+        told = {pending.patch.job_id: pending.told for pending in stand}
+        await self._feed.append([pending.unfed for pending in stand if pending.unfed is not None], told)
         await until_done(self._catalog.log, results)  # after the feed: nobody waits for it
         for pending in bulk:
             if reason := reasons.get(pending.patch.job_id):
