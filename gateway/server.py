@@ -1,11 +1,12 @@
-"""uvicorn, sparing system calls and parting in an orderly way: the head and the body of a response leave together; who
-listens is told when the gateway stops; who does not read is left in the end."""
+"""uvicorn, sparing system calls and parting in an orderly way: head and body of a response leave together, who listens
+is told when the gateway stops, who does not read is left in the end."""
 
 import asyncio
 import socket
 from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 LARGEST_SOCKET_MESSAGE = 64 * 1024
@@ -17,6 +18,23 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         cast("Any", self.config.app).state.parts.say_goodbye()
         await super().shutdown(sockets)
+
+
+def gateway_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=GatheringProtocol,
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_SOCKET_MESSAGE,
+        ws_per_message_deflate=False,  # its windows would be most of what a socket costs
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        **options,
+    )
 
 
 class GatheringProtocol(HttpToolsProtocol):

@@ -3,8 +3,8 @@
 The reader asks Redis for the topics that somebody here listens to, and for nothing while nobody does. It hands each
 event, unread, to those who may see it. A listener is *live*, with a bounded buffer, or it is not: because it resumes,
 because it was too slow for its buffer, or because Redis was away. Then it reads the log by itself, page by page, at
-its own pace, and holds nothing meanwhile. So one that stops reading costs its place in a table; and when it goes on, it
-has missed only what the log has lost as well, and is told so.
+its own pace, and holds nothing meanwhile. So one that stops reading costs its place in a table; and when it goes on,
+it has missed only what the log has lost as well, and is told so.
 """
 
 import asyncio
