@@ -1,5 +1,5 @@
-"""uvicorn, sparing system calls and parting in an orderly way: head and body of a response leave together, who listens
-is told when the gateway stops, who does not read is left in the end."""
+"""uvicorn, sparing system calls and parting in an orderly way: head and body of a response leave together; who
+listens is told when the gateway stops; who does not read is left in the end."""
 
 import asyncio
 import socket
