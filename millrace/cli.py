@@ -1,8 +1,10 @@
 """The `millrace` command."""
 
 import asyncio
+import json
 import logging
 import sys
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated, NoReturn
 
@@ -179,6 +181,21 @@ def finish(id: str) -> None:
     """Ask a running search to end early with the best that it has found, and print the job."""
     with open_client() as client:
         print_json(client.finish(id))
+
+
+@app.command()
+def watch(
+    topic: Annotated[list[str], typer.Option(help="Such as 'model.train.*' or '#'; may be given again.")],
+    after: Annotated[str | None, typer.Option(help="Go on behind this id.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what happens, as it happens, until Ctrl-C."""
+    with open_client() as client, suppress(KeyboardInterrupt):
+        for event in client.watch(*topic, last_event_id=after):
+            if as_json:
+                typer.echo(json.dumps({"id": event.id, "type": event.type, "event": event.data}))
+            else:
+                console.print(view.told(event), markup=False)
 
 
 @app.command()

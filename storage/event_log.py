@@ -1,8 +1,8 @@
 """What happened, by topic, in Redis: the log that those read who listen over HTTP, and read again when they resume.
 
 One capped stream per topic, so that a quiet topic keeps its past beside a busy one, and nobody reads what he did not
-ask for. All entries are numbered by one counter, within the script that appends them: who reads several topics has one
-order, and one id says how far he is.
+ask for. All entries are numbered by one counter, within the script that appends them: several topics have one order,
+and one id says how far somebody has read.
 
 Nothing is lost in silence. An entry names the one before it of its topic, so a reader sees that the cap, or an
 eviction, took what he had not read. The counter belongs to an epoch: when Redis has lost it, or a writer could not

@@ -1,4 +1,4 @@
-"""Queues for services that listen on AMQP: who may read them, what bounds them, and that dead ones hold nobody back."""
+"""Queues for those who listen on AMQP: who may read them, what bounds them, and that dead ones hold back nobody."""
 
 import asyncio
 import json
