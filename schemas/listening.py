@@ -1,11 +1,13 @@
 """What those are told who listen over HTTP, and what they may say on a WebSocket."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, StringConstraints, model_validator
 
+from schemas.lifecycle import JobState
 from schemas.problems import Problem
-from schemas.resources import Job, Resource
+from schemas.resources import Job, JobLinks, Resource
 
 TopicPattern = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
@@ -105,5 +107,60 @@ class Refused(Resource):
     problem: Problem
 
 
-SOCKET_MESSAGES = (Subscribed, EventTold, Gap, JobTold, Refused)
-"""What the gateway says on a socket."""
+SOCKET_REQUESTS: tuple[type[Resource], ...] = (Subscribe, Unsubscribe)
+SOCKET_SAYINGS: tuple[type[Resource], ...] = (Subscribed, EventTold, Gap, JobTold, Refused)
+
+_JOB = "0d9c1f2e3b4a5968778695a4b3c2d1e0"
+_AT = datetime(2026, 11, 21, 9, 30, 2, 250_000, tzinfo=UTC)
+SOCKET_EXAMPLES: dict[type[Resource], Resource] = {
+    Subscribe: Subscribe(action="subscribe", topic="system.probe.*", after="1795570350538-41"),
+    Unsubscribe: Unsubscribe(action="unsubscribe", job=_JOB),
+    Subscribed: Subscribed(topic="system.probe.*", id="1795570350538-41"),
+    EventTold: EventTold(
+        topic="system.probe.*",
+        id="1795570350538-42",
+        event=ToldEvent(
+            id="6f1f6d0e8a7c4f5b9b1f0a2d3c4e5f60",
+            topic="system.probe.succeeded",
+            type="millrace.job.succeeded",
+            time=_AT,
+            dataschema="urn:millrace:job.succeeded:1",
+            job=_JOB,
+            kind="system.probe",
+            principal="operator",
+            generation=0,
+            attempt=1,
+            order=274_844_352_512,
+            data={
+                "started_at": "2026-11-21T09:30:01Z",
+                "finished_at": "2026-11-21T09:30:02.250000Z",
+                "result": {"payload": {"hello": "world"}, "attempt": 1, "worker": "host-1-4242"},
+            },
+        ),
+    ),
+    Gap: Gap(topic="system.probe.*", id="1795570350538-9041"),
+    JobTold: JobTold(
+        id="274844352512",
+        job=Job(
+            id=_JOB,
+            kind="system.probe",
+            status=JobState.SUCCEEDED,
+            principal="operator",
+            created_at=_AT,
+            attempt=1,
+            generation=0,
+            links=JobLinks(self=f"/v1/jobs/{_JOB}", events=f"/v1/jobs/{_JOB}/events"),
+            params={"payload": {"hello": "world"}},
+            result={"payload": {"hello": "world"}, "attempt": 1, "worker": "host-1-4242"},
+        ),
+    ),
+    Refused: Refused(
+        topic="model.tran.*",
+        problem=Problem(
+            type="/problems/invalid-query",
+            title="A query parameter cannot be understood",
+            status=400,
+            detail="no event is called 'model.tran.*'; topics are <kind>.<fact>, such as model.train.succeeded",
+        ),
+    ),
+}

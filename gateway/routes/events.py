@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from gateway import preferences
 from gateway.body import LimitedRoute
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["events"], responses=PROBLEM_RESPONSES, r
 _WRITE = 64 * 1024  # bytes given to a client at once: what it has not taken waits where it costs nobody anything
 
 
-@router.get("/events", response_class=EventStream, responses={200: {"content": {"text/event-stream": {}}}})
+@router.get("/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def follow_topics(
     request: Request,
     principal: Principal,

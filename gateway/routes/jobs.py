@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import AfterValidator
 
 from gateway import cursors, preferences
@@ -108,7 +108,7 @@ async def get_job(
 
 
 @router.get(
-    "/jobs/{job_id}/events", response_class=EventStream, responses={200: {"content": {"text/event-stream": {}}}}
+    "/jobs/{job_id}/events", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}}
 )
 async def stream(job_id: str, request: Request, _principal: Principal, parts: PartsDependency) -> Response:
     """The job's life as server-sent events, named after its status, each with the whole job as data.

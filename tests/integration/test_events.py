@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway import conversation
 from gateway.routes import events
-from schemas.listening import SOCKET_MESSAGES, ToldEvent
+from schemas.listening import SOCKET_SAYINGS, ToldEvent
 from tests.support.processes import running
 from tests.support.served import served_gateway
 from tests.support.told import Heard, hear, say, socket, topic_events
@@ -154,7 +154,7 @@ async def test_one_socket_hears_of_topics_and_of_jobs() -> None:
     ]
     assert again[0] == {"type": "subscribed", "topic": "system.#", "id": subscribed["id"]}
     assert [message["event"]["job"] for message in again[1:]] == [job_id, job_id, unheard]
-    models = {model.model_fields["type"].default: model for model in SOCKET_MESSAGES}
+    models = {model.model_fields["type"].default: model for model in SOCKET_SAYINGS}
     for message in [subscribed, *told, *again]:
         assert models[message["type"]].model_validate(message).model_dump(mode="json").keys() == message.keys()
 
