@@ -20,6 +20,8 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
 from messaging import names
+from messaging.inspection import QueueCount, open_inspector
+from messaging.settings import BrokerSettings
 from messaging.topics import all_matching
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -107,8 +109,10 @@ class Subscriptions:
         topics: dict[str, list[str]] = {}
         for binding in bindings:
             topics.setdefault(binding["destination"], []).append(binding["routing_key"])
-        ours = [queue for queue in queues if queue["name"].startswith(names.SUBSCRIPTIONS)]
-        return [_subscription(queue, sorted(topics.get(queue["name"], []))) for queue in ours]
+        ours = {queue["name"]: queue for queue in queues if queue["name"].startswith(names.SUBSCRIPTIONS)}
+        async with open_inspector(BrokerSettings.model_validate({"RABBITMQ_URL": str(self._url)}), "ls") as inspector:
+            counts = await inspector.count(ours)  # the management API's are some seconds old
+        return [_subscription(ours[name], sorted(topics.get(name, [])), count) for name, count in counts.items()]
 
     async def _create_reader(self, queue: str) -> str:
         password = token_urlsafe(24)
@@ -152,7 +156,7 @@ async def _exists(connection: aio_pika.abc.AbstractConnection, queue: str) -> bo
     return False
 
 
-def _subscription(queue: dict[str, Any], topics: list[str]) -> Subscription:
+def _subscription(queue: dict[str, Any], topics: list[str], count: QueueCount) -> Subscription:
     given = queue.get("arguments", {})
     bounds = Bounds(
         length=given.get("x-max-length", 0),
@@ -160,4 +164,4 @@ def _subscription(queue: dict[str, Any], topics: list[str]) -> Subscription:
         age_s=given.get("x-message-ttl", 0) // 1000,
     )
     name = queue["name"].removeprefix(names.SUBSCRIPTIONS)
-    return Subscription(name, topics, bounds, queue.get("messages_ready", 0), queue.get("consumers", 0))
+    return Subscription(name, topics, bounds, count.ready, count.consumers)
