@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -85,6 +86,17 @@ class Stack:
             if pid:  # an external store has none
                 found.setdefault(role, []).extend([psutil.Process(pid)] if role == "supervisor" else tree(pid))
         return found
+
+    def restart_gateway(self) -> None:
+        """Its supervisor starts another one in its place."""
+        pid = self._status["gateway"]["pid"]
+        psutil.Process(pid).kill()
+        deadline = time.monotonic() + 60
+        while self._status["gateway"]["pid"] in (pid, None) or self._status["gateway"]["state"] != "ready":
+            if time.monotonic() > deadline:
+                raise BenchmarkError("the gateway has not come back")
+            time.sleep(0.5)
+            self._status = json.loads(self._run("status", "--json"))
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -21,13 +21,25 @@ def documents() -> dict[Path, Any]:
     """Every generated file with its content."""
     found: dict[Path, Any] = {
         ROOT / "api/openapi.json": create_app(GatewaySettings()).openapi(),
-        ROOT / "api/asyncapi.json": asyncapi.document(version("millrace")),
+        ROOT / "api/asyncapi.json": asyncapi.document(version("millrace"), examples()),
     }
+    found[ROOT.parent / "schemas/examples.json"] = examples()
     found[ROOT / "api/profile.schema.json"] = DatasetProfile.model_json_schema()
     for contract in contracts():
         path = ROOT / f"schemas/{contract.contract_name}.{contract.contract_version}.json"
         found[path] = {"$id": contract.dataschema, **contract.model_json_schema()}
     return found
+
+
+def examples() -> dict[str, Any]:
+    """The golden example of each message, for those who are installed without the tests."""
+    folder = ROOT.parent / "tests/contract/examples"
+    golden = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    return {
+        name: {"headers": example["headers"], "payload": example["body"]}
+        for name, example in golden.items()
+        if "headers" in example
+    }
 
 
 def render(content: Any) -> str:

@@ -26,6 +26,7 @@ from gateway.routes import (
     asyncapi,
     datasets,
     dead_letters,
+    events,
     health,
     inference,
     jobs,
@@ -33,10 +34,12 @@ from gateway.routes import (
     models,
     predictions,
     profiles,
+    sockets,
     uploads,
 )
 from gateway.settings import GatewaySettings
 from gateway.submission import Submission
+from gateway.topics import open_topics
 from gateway.view import JobView
 from gateway.watch import open_watch
 from messaging import topology
@@ -47,7 +50,7 @@ from producers.outbox import Outbox
 from storage.blobs import BlobStore
 from storage.cancellation import end
 from storage.database import open_database
-from storage.feed import FeedReader, open_feed_reader
+from storage.feed import FeedReader, open_event_log, open_feed_reader
 from storage.partial_files import PartialFiles
 from storage.settings import StorageSettings
 
@@ -84,7 +87,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     for part in (
         *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
         *(learning.hot, learning.router, models.router, predictions.router),
-        *(uploads.router, health.router, asyncapi.router),
+        *(events.router, sockets.router, uploads.router, health.router, asyncapi.router),
     ):
         app.include_router(part)
     problems.install(app)
@@ -130,6 +133,10 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         submission = Submission(outbox, feed, view, _SOURCE, settings)
         cancellation = Cancellation(outbox, feed, view, _SOURCE)
         await stack.enter_async_context(_kept_fresh(submission, feed))
+        closing = asyncio.Event()
+        topics = await stack.enter_async_context(
+            open_topics(await stack.enter_async_context(open_event_log(storage)), closing)
+        )
         keys = open_key_ring(settings)
         partial_files = PartialFiles(settings.data_dir.resolve() / "uploads")
         partial_files.sweep()
@@ -147,6 +154,8 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             submission=submission,
             cancellation=cancellation,
             inquiry=inquiry,
+            topics=topics,
+            closing=closing,
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from gateway.settings import GatewaySettings
 
 _PREFIX = "mr_"
+_OPERATOR = "operator"
 
 
 def new_key() -> str:
@@ -31,6 +32,11 @@ def _checksum(secret: str) -> str:
     return f"{zlib.crc32(secret.encode()):08x}"
 
 
+def scope_of(principal: str) -> str | None:
+    """Whose jobs this principal may hear of; None for everybody's."""
+    return None if principal == _OPERATOR else principal
+
+
 class KeyRing:
     """Knows who a key belongs to. One operator for now."""
 
@@ -40,7 +46,7 @@ class KeyRing:
 
     def principal(self, key: str) -> str | None:
         matches = hmac.compare_digest(hashlib.sha256(key.encode()).digest(), self._digest)
-        return "operator" if matches else None
+        return _OPERATOR if matches else None
 
 
 def open_key_ring(settings: GatewaySettings) -> KeyRing:

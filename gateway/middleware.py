@@ -25,7 +25,7 @@ class Front:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -38,7 +38,8 @@ class Front:
         with structlog.contextvars.bound_contextvars(
             request_id=request_id, trace_id=trace.trace_id(scope["millrace.traceparent"])
         ):
-            await self._observed(scope, receive, send)
+            answer = self._observed if scope["type"] == "http" else self._app
+            await answer(scope, receive, send)
 
     async def _observed(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, status = time.perf_counter(), 0

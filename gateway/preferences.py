@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from starlette.datastructures import Headers
 
 from gateway.problems import ProblemError
+from storage.event_log import Place
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)\"?(?=$|[,;\s])")
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
@@ -48,3 +49,12 @@ def known_order(headers: Headers) -> int:
     if not text.isdecimal() or len(text) > 16:
         raise ProblemError("invalid-header", f"Last-Event-ID: {text!r} is not an id of this stream")
     return int(text)
+
+
+def known_place(headers: Headers) -> Place | None:
+    """`Last-Event-ID`: the place in the log of events that the client has seen. Raises ProblemError."""
+    text = headers.get("last-event-id", "").strip()
+    try:
+        return Place.parse(text) if text else None
+    except ValueError:
+        raise ProblemError("invalid-header", f"Last-Event-ID: {text!r} is not an id of this stream") from None

@@ -10,11 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.routing import Match
 
 from gateway.pages import page, prose
 from messaging.publisher import PublishFailed
+from messaging.topics import UnknownTopic
 from schemas.kinds import UnknownKind
 from schemas.problems import MEDIA_TYPE, PROBLEM_TYPES, InvalidField, Problem
 from storage.blobs import BlobMissing, BlobUnavailable
@@ -58,16 +59,20 @@ def pointer(location: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
-def response(request: Request, error: ProblemError) -> Response:
+def document(asked: HTTPConnection, error: ProblemError) -> Problem:
     metrics.JOBS_REFUSED.labels(error.type.slug).inc()
-    problem = Problem(
+    return Problem(
         type=error.type.path,
         title=error.type.title,
         status=error.type.status or 500,
         detail=error.detail,
-        instance=request.scope.get("millrace.request_id"),
+        instance=asked.scope.get("millrace.request_id"),
         errors=error.errors,
     )
+
+
+def response(request: HTTPConnection, error: ProblemError) -> Response:
+    problem = document(request, error)
     body = problem.model_dump_json(exclude_none=True)
     return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=error.headers)
 
@@ -98,6 +103,10 @@ def _unknown_kind(error: UnknownKind) -> ProblemError:
     return ProblemError("invalid-parameters", str(error), errors=[field])
 
 
+def _unknown_topic(error: UnknownTopic) -> ProblemError:
+    return ProblemError("invalid-query", str(error), errors=[InvalidField(pointer="topic", detail=str(error))])
+
+
 def _invalid_request(error: RequestValidationError) -> ProblemError:
     in_body = [item for item in error.errors() if item["loc"][0] == "body"]
     if any(item["type"] == "json_invalid" for item in in_body):
@@ -125,6 +134,7 @@ _PROBLEM_OF: dict[type[Exception], Callable[[Any], ProblemError]] = {
     BlobUnavailable: lambda error: ProblemError("store-unavailable", str(error), headers=_AWAY),
     BlobMissing: lambda error: ProblemError("bytes-missing", str(error)),
     UnknownKind: _unknown_kind,
+    UnknownTopic: _unknown_topic,
     RequestValidationError: _invalid_request,
     ClientDisconnect: lambda _: ProblemError("broken-off", "nobody is there to read this"),
     HTTPException: _http_error,

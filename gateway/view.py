@@ -102,12 +102,15 @@ class JobView:
             return await self.find(job_id)
         return None
 
-    async def follow(self, job_id: str, after: int, keep_alive_s: float) -> AsyncIterator[Snapshot | None]:
-        """Every change above order `after`, ending with the terminal one; None where a keep-alive is due."""
+    async def follow(
+        self, job_id: str, after: int, keep_alive_s: float, closing: asyncio.Event
+    ) -> AsyncIterator[Snapshot | None]:
+        """Every change above order `after`, ending with the terminal one or when it is closing; None where a
+        keep-alive is due."""
         loop = asyncio.get_running_loop()
         async with self._feed.listening(job_id) as changed:
             quiet_since = loop.time()
-            while True:
+            while not closing.is_set():
                 for snapshot in await self._whatever_is_known(job_id):
                     if snapshot.order <= after:
                         continue

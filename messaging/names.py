@@ -9,6 +9,7 @@ EVENTS = PREFIX + "events"
 LEDGER = PREFIX + "ledger"
 DEAD = PREFIX + "dead"
 CONTROL = PREFIX + "control"
+SUBSCRIPTIONS = PREFIX + "sub."
 DEFAULT_EXCHANGE = ""
 
 RETRY_TIERS_S = (1, 2, 4, 8, 16, 32, 64)
@@ -17,6 +18,11 @@ RETRY_TIERS_S = (1, 2, 4, 8, 16, 32, 64)
 
 def work_queue(kind: str) -> str:
     return f"{PREFIX}work.{kind}"
+
+
+def subscription(name: str) -> str:
+    """The queue of a subscriber, and the user who may read it."""
+    return f"{SUBSCRIPTIONS}{name}"
 
 
 def control_queue() -> str:

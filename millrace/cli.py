@@ -1,11 +1,10 @@
 """The `millrace` command."""
 
 import asyncio
+import json
 import logging
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated, NoReturn
 
@@ -13,10 +12,11 @@ import httpx
 import typer
 from pydantic import ValidationError
 
-from millrace import datasets_cli, demo, dlq, models_cli
+from millrace import datasets_cli, demo, dlq, models_cli, subscriptions_cli
 from millrace import why as explanations
 from millrace.client import ProblemError
 from millrace.output import AsJson, complaints, console, json_object, open_client, print_json, say
+from millrace.servers import known, server, server_errors
 from millrace.stack import commands, view
 from millrace.stack.errors import StackError
 from millrace.stack.layout import DEFAULT_POOLS, layout
@@ -30,6 +30,7 @@ app.add_typer(topology_app, name="topology")
 app.add_typer(datasets_cli.app, name="datasets")
 app.add_typer(models_cli.app, name="models")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(subscriptions_cli.app, name="subscriptions")
 
 
 @app.command()
@@ -95,8 +96,8 @@ def setup() -> None:
     from storage import database
 
     topology_apply()
-    with _server_errors():
-        asyncio.run(database.apply(_server("MONGODB_URL")))
+    with server_errors():
+        asyncio.run(database.apply(server("MONGODB_URL")))
 
 
 @topology_app.command("apply")
@@ -104,8 +105,8 @@ def topology_apply() -> None:
     """Declare every exchange, queue and binding."""
     from messaging import topology
 
-    with _server_errors():
-        asyncio.run(topology.apply(_server("RABBITMQ_URL")))
+    with server_errors():
+        asyncio.run(topology.apply(server("RABBITMQ_URL")))
 
 
 @topology_app.command("check")
@@ -113,8 +114,8 @@ def topology_check() -> None:
     """Print what is missing or different on the broker. Exit status 1 when anything is."""
     from messaging import topology
 
-    with _server_errors():
-        drift = asyncio.run(topology.check(_server("RABBITMQ_URL")))
+    with server_errors():
+        drift = asyncio.run(topology.check(server("RABBITMQ_URL")))
     for line in drift:
         say(line)
     if drift:
@@ -134,9 +135,9 @@ def verify(
     """Prove that every accepted job has ended or is held, or name those that are not. Exit status 1 unless proven."""
     from millrace import verify as verification
 
-    environment = {name: _server(name) for name in ("RABBITMQ_URL", "MONGODB_URL")}
-    environment |= {name: url for name in ("REDIS_URL", "BLOB_URL") if (url := _known(name)) is not None}
-    with _server_errors():
+    environment = {name: server(name) for name in ("RABBITMQ_URL", "MONGODB_URL")}
+    environment |= {name: url for name in ("REDIS_URL", "BLOB_URL") if (url := known(name)) is not None}
+    with server_errors():
         report, rebuilt = verification.run(environment, settle_s, rebuild=rebuild)
     if as_json:
         print_json(report.as_json() | {"rebuilt": rebuilt})
@@ -180,6 +181,21 @@ def finish(id: str) -> None:
     """Ask a running search to end early with the best that it has found, and print the job."""
     with open_client() as client:
         print_json(client.finish(id))
+
+
+@app.command()
+def watch(
+    topic: Annotated[list[str], typer.Option(help="Such as 'model.train.*' or '#'; may be given again.")],
+    after: Annotated[str | None, typer.Option(help="Go on behind this id.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what happens, as it happens, until Ctrl-C."""
+    with open_client() as client, suppress(KeyboardInterrupt):
+        for event in client.watch(*topic, last_event_id=after):
+            if as_json:
+                typer.echo(json.dumps({"id": event.id, "type": event.type, "event": event.data}))
+            else:
+                console.print(view.told(event), markup=False)
 
 
 @app.command()
@@ -247,28 +263,3 @@ def _show(record: StackRecord) -> None:
     console.print()
     console.print(view.addresses(record))
     console.print()
-
-
-def _server(variable: str) -> str:
-    """The URL in the environment, else that of the stack that runs here."""
-    url = _known(variable)
-    if url is None:
-        raise StackError(f"set {variable}, or start the stack with `millrace up`")
-    return url
-
-
-def _known(variable: str) -> str | None:
-    record = commands.running(StackSettings())
-    return os.environ.get(variable) or (record.environment.get(variable) if record else None)
-
-
-@contextmanager
-def _server_errors() -> Iterator[None]:
-    """Whatever the broker or the store has against it, in one line."""
-    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
-    try:
-        yield
-    except StackError:
-        raise
-    except Exception as error:
-        raise StackError(f"{type(error).__name__}: {error}") from error

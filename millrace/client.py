@@ -7,6 +7,7 @@ with Client("http://127.0.0.1:8000", api_key) as client:
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _SILENCE_S = 60.0  # a live stream carries a comment more often than this
 _MAX_RESUMES = 5
+_PAUSE_S = 1.0
 
 
 class ProblemError(Exception):
@@ -139,17 +141,35 @@ class Client:
 
     def events(self, id: str, *, last_event_id: str | None = None) -> Iterator[Event]:
         """The events of a job until its outcome. A broken connection is resumed where it broke."""
+        yield from self._resumed(f"/v1/jobs/{id}/events", last_event_id)
+
+    def watch(self, *topics: str, last_event_id: str | None = None) -> Iterator[Event]:
+        """Events of all jobs whose topic matches one of these, for as long as you go on. A broken connection is
+        resumed where it broke; an event of the type `gap` says that some are missing before the next one."""
+        path = str(httpx.URL("/v1/events", params={"topic": list(topics)}))
+        for event in self._resumed(path, last_event_id, endless=True):
+            if event.type in ("message", "gap"):
+                yield event
+
+    def _resumed(self, path: str, last_event_id: str | None, *, endless: bool = False) -> Iterator[Event]:
+        """A stream until its end, also past connections that break and gateways that stop."""
         failures = 0
         while True:
+            stopping = endless
             try:
-                for event in self._stream(f"/v1/jobs/{id}/events", last_event_id):
+                for event in self._stream(path, last_event_id):
                     last_event_id, failures = event.id or last_event_id, 0
-                    yield event
-                return
+                    if event.type == "closing":
+                        stopping = True
+                    else:
+                        yield event
+                if not stopping:
+                    return
             except httpx.TransportError:
                 failures += 1
                 if failures > _MAX_RESUMES:
                     raise
+            time.sleep(_PAUSE_S * (failures - 1 if failures else 1))
 
     def _stream(self, path: str, last_event_id: str | None) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_event_id} if last_event_id else {})

@@ -8,7 +8,7 @@ who wait. Redis may lose all of this at any time: it only makes answers faster.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,10 +16,12 @@ from typing import Any, cast
 import structlog
 from pydantic_core import from_json, to_json
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
+from redis.asyncio.client import Pipeline, PubSub
+from redis.exceptions import NoScriptError, RedisError
 
+from storage import event_log
 from storage.cancellation import end
+from storage.event_log import EventLog, Told
 from storage.jobs import JobPatch
 from storage.settings import StorageSettings
 
@@ -35,8 +37,11 @@ _PACE = "mr:pace"
 _LEAVE_AT_ONCE = 32
 _RESERVATION_TTL_S = 24 * 3600
 
-# XADD fails for an id that is not above the newest one: a duplicate or a straggler, which changes nothing.
-_APPEND = """
+# XADD fails for an id that is not above the newest one: a duplicate or a straggler, which changes nothing, so the
+# events that came with it are not told either.
+_APPEND = (
+    event_log.TELL
+    + """
 local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], ARGV[1] .. '-0', 'patch', ARGV[2])
 if type(added) == 'table' and added.err then
   if string.find(added.err, 'equal or smaller') then return 0 end
@@ -44,8 +49,13 @@ if type(added) == 'table' and added.err then
 end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 redis.call('PUBLISH', KEYS[1], ARGV[1])
+for at = 3, #KEYS do
+  local first = 3 * at - 3
+  tell(KEYS[2], KEYS[at], ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[5])
+end
 return 1
 """
+)
 
 
 # What was noted first stands. A script, since `SET NX GET` needs Redis 7.
@@ -76,20 +86,42 @@ class FeedWriter:
 
     def __init__(self, redis: Redis, ttl_s: int) -> None:
         self._redis, self._ttl_s = redis, ttl_s
+        self._script = redis.register_script(_APPEND).sha
+        self._something_untold = False
 
-    async def append(self, patches: Sequence[JobPatch]) -> None:
-        """Never raises for an absent Redis: the feed is not the truth."""
+    async def append(self, patches: Sequence[JobPatch], told: Mapping[str, Sequence[Told]] | None = None) -> None:
+        """Add each patch to its job's feed, and what is to be `told` of that job, by its id, to the log of events.
+
+        Never raises for an absent Redis: the feed is not the truth.
+        """
         if not patches:
             return
         try:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for patch in patches:
-                    changed = to_json(patch.fields | (patch.birth or {}))
-                    # Not by its hash: before a pipeline with such, redis-py asks whether the script is there.
-                    pipeline.eval(_APPEND, 1, _key(patch.job_id), patch.order, changed, self._ttl_s, _MAX_ENTRIES)
-                await pipeline.execute(raise_on_error=True)
+            try:
+                await self._write(patches, told or {})
+            except NoScriptError:  # asking before each pipeline whether it is there, as redis-py does, costs a turn
+                await self._redis.script_load(_APPEND)
+                await self._write(patches, told or {})
+            self._something_untold = False
         except (RedisError, OSError) as error:
+            self._something_untold = True
             log.warning("feed_not_written", error=str(error), jobs=len(patches))
+
+    async def _write(self, patches: Sequence[JobPatch], told: Mapping[str, Sequence[Told]]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            if self._something_untold:
+                event_log.begin_epoch(pipeline)
+            for patch in patches:
+                self._add(pipeline, patch, told.get(patch.job_id, ()))
+            await pipeline.execute(raise_on_error=True)
+
+    def _add(self, pipeline: Pipeline, patch: JobPatch, told: Sequence[Told]) -> None:
+        keys = [_key(patch.job_id), event_log.LOG, *(event_log.stream_of(event.topic) for event in told)]
+        changed = to_json(patch.fields | (patch.birth or {}))
+        args: list[str | bytes | int] = [patch.order, changed, self._ttl_s, _MAX_ENTRIES, event_log.MAX_ENTRIES]
+        for event in told:
+            args += (event.topic, event.principal, event.event)
+        pipeline.evalsha(self._script, len(keys), *keys, *args)
 
     async def report_pace(self, seconds: dict[str, float]) -> None:
         """Tell gateways how long jobs of each kind take from submission to end, for their `Retry-After`."""
@@ -177,8 +209,16 @@ class FeedReader:
                 await asyncio.sleep(_RECONNECT_S)
                 continue
             if message is not None:
-                for changed in self._waiting.get(message["channel"].decode(), ()):
-                    changed.set()
+                self._wake(message["channel"].decode())
+
+    def wake_everyone(self) -> None:
+        """Who waits shall look at something else than the job."""
+        for key in self._waiting:
+            self._wake(key)
+
+    def _wake(self, key: str) -> None:
+        for changed in self._waiting.get(key, ()):
+            changed.set()
 
     async def pace(self) -> dict[str, float]:
         """Seconds from submission to end per kind, as last reported; empty without Redis."""
@@ -242,3 +282,9 @@ async def open_feed_reader(settings: StorageSettings) -> AsyncIterator[FeedReade
             yield reader
         finally:
             await end(waking)
+
+
+@asynccontextmanager
+async def open_event_log(settings: StorageSettings) -> AsyncIterator[EventLog]:
+    async with _open_redis(settings, settings.timeout_s) as redis:
+        yield EventLog(redis)

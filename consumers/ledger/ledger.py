@@ -13,12 +13,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import takewhile
+from typing import NamedTuple
 
 import structlog
 
 from consumers.ledger.catalog import Catalog, CatalogEntry, catalog_entry, command_entry
 from consumers.ledger.fold import EVENT_OF_TYPE, command_patch, event_patch, held, shown
 from consumers.ledger.pace import Pace
+from consumers.ledger.telling import tell
 from consumers.runtime.command import bury
 from consumers.runtime.in_flight import InFlight
 from consumers.runtime.incoming import Undecodable, read_body, read_envelope
@@ -31,6 +33,7 @@ from messaging.message import claim_in
 from schemas.envelope import Envelope, message_type
 from schemas.lifecycle import JobFinishAsked, JobState
 from storage.cancellation import end
+from storage.event_log import Told
 from storage.feed import FeedWriter, open_feed_writer
 from storage.jobs import JobPatch, JobProjection
 from telemetry import failpoints, metrics
@@ -57,12 +60,23 @@ class _Pending:
     times: list[datetime] = field(default_factory=list)
     made: CatalogEntry | None = None
     """What goes into the catalog or the request log if the job succeeds."""
+    told: list[Told] = field(default_factory=list)
+    """For those who listen."""
 
     @property
     def makes(self) -> CatalogEntry | None:
         """What others must find before they see that the job has ended."""
         succeeded = self.patch.fields["status"] is JobState.SUCCEEDED
         return self.made if succeeded and self.made is not None and self.made.listed else None
+
+
+class _Read(NamedTuple):
+    """What a message means."""
+
+    patch: JobPatch | None
+    """None for what changes nothing that is folded."""
+    made: CatalogEntry | None = None
+    told: Told | None = None
 
 
 class Ledger:
@@ -121,7 +135,7 @@ class Ledger:
     async def _admit(self, delivery: Delivery) -> None:
         try:
             envelope = read_envelope(delivery.headers)
-            patch, made = await until_done(self._read, envelope, delivery)
+            patch, made, told = await until_done(self._read, envelope, delivery)
         except Undecodable as error:
             await self._bury(delivery, error)
             self._settle([delivery])
@@ -135,6 +149,8 @@ class Ledger:
         pending.times.append(envelope.time)
         if made is not None and (pending.made is None or made.generation > pending.made.generation):
             pending.made = made
+        if told is not None:
+            pending.told.append(told)
 
     def _note_pace(self, patch: JobPatch, told_at: datetime) -> None:
         if patch.birth is not None:
@@ -142,19 +158,19 @@ class Ledger:
         elif patch.fields["status"].terminal:
             self._pace.ended(patch.job_id, patch.fields["kind"], told_at)
 
-    async def _read(self, envelope: Envelope, delivery: Delivery) -> tuple[JobPatch | None, CatalogEntry | None]:
-        """The patch is None for what changes nothing that is folded."""
+    async def _read(self, envelope: Envelope, delivery: Delivery) -> _Read:
         claim = claim_in(delivery.headers)
         event_type = EVENT_OF_TYPE.get(envelope.type)
         if event_type is None:
             if envelope.type != message_type(envelope.kind):
                 raise Undecodable(f"{envelope.type} is neither an event that we know nor a command of its kind")
-            return command_patch(envelope, delivery.body, claim), command_entry(envelope)
+            return _Read(command_patch(envelope, delivery.body, claim), command_entry(envelope))
         event = await read_body(event_type, envelope, delivery.headers, delivery.body, self._services.outbox.blobs)
         if isinstance(event, JobFinishAsked):
             await self._projection.ask_to_finish(envelope.job_id, envelope.generation)
-            return None, None
-        return event_patch(envelope, event, claim), catalog_entry(envelope, event)
+            return _Read(None)
+        patch = event_patch(envelope, event, claim)
+        return _Read(patch, catalog_entry(envelope, event), tell(envelope, event, delivery.body, patch.order))
 
     def _pending(self, patch: JobPatch) -> _Pending:
         """Where this patch joins what is there for its job: events make it due, commands may linger."""
@@ -201,7 +217,9 @@ class Ledger:
         await self._list(bulk)
         result = await until_done(self._projection.fold, [pending.patch for pending in bulk])
         reasons = {patch.job_id: reason for patch, reason in result.unfit}
-        await self._feed.append([p.unfed for p in bulk if p.unfed is not None and p.patch.job_id not in reasons])
+        stand = [pending for pending in bulk if pending.patch.job_id not in reasons]
+        told = {pending.patch.job_id: pending.told for pending in stand}
+        await self._feed.append([pending.unfed for pending in stand if pending.unfed is not None], told)
         results = [pending.made for pending in bulk if pending.made is not None]
         await until_done(self._catalog.log, results)  # after the feed: nobody waits for it
         for pending in bulk:

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from gateway.pages import page, prose
-from messaging.asyncapi import document
+from messaging.asyncapi import document, golden_examples
 
 router = APIRouter(tags=["docs"])
 
@@ -28,13 +28,13 @@ async def asyncapi_page() -> HTMLResponse:
 
 @cache
 def _document() -> dict[str, Any]:
-    return document(version("millrace"))
+    return document(version("millrace"), golden_examples())
 
 
 @cache
 def _page() -> str:
     found = _document()
-    channels = "".join(_channel(channel) for channel in found["channels"].values())
+    channels = "".join(map(_channel, found["channels"].values()))
     messages = "".join(
         _message(message, found["components"]["schemas"]) for message in found["components"]["messages"].values()
     )
@@ -42,26 +42,26 @@ def _page() -> str:
     body = (
         f"<p>{prose(found['info']['description'])}</p>"
         "<p>The document: <a href='/asyncapi.json'>asyncapi.json</a></p>"
-        f"<h2>Channels</h2><table><tr><th>Exchange<th>Routing key<th>Message<th>{channels}</table>"
+        f"<h2>Channels</h2><table><tr><th>Where<th>Address<th>Messages<th>{channels}</table>"
         f"<h2>Messages</h2>{messages}<h2>Headers</h2>{headers}"
     )
-    return page("Messages on the broker", body)
+    return page("Messages", body)
 
 
 def _channel(channel: dict[str, Any]) -> str:
-    exchange = channel["bindings"]["amqp"]["exchange"]["name"]
-    message = next(iter(channel["messages"]))
-    return (
-        f"<tr><td><code>{escape(exchange)}</code><td><code>{escape(channel['address'])}</code>"
-        f"<td><a href='#{escape(message)}'>{escape(message)}</a><td>{escape(channel['summary'])}"
-    )
+    amqp = channel["bindings"].get("amqp")
+    where = f"<code>{escape(amqp['exchange']['name'])}</code>" if amqp else "WebSocket"
+    messages = ", ".join(f"<a href='#{escape(name)}'>{escape(name)}</a>" for name in channel["messages"])
+    address = escape(channel["address"])
+    return f"<tr><td>{where}<td><code>{address}</code><td>{messages}<td>{prose(channel['summary'])}"
 
 
 def _message(message: dict[str, Any], schemas: dict[str, Any]) -> str:
     title = message["title"]
+    contract = f"<p><code>{escape(name)}</code></p>" if (name := message.get("x-dataschema")) else ""
     return (
-        f"<section id='{escape(title)}'><h3>{escape(title)}</h3><p>{prose(message['summary'])}</p>"
-        f"<p><code>{escape(message['x-dataschema'])}</code></p>{_schema('Schema', schemas[title])}</section>"
+        f"<section id='{escape(title)}'><h3>{escape(title)}</h3><p>{prose(message['summary'])}</p>{contract}"
+        f"{_schema('Schema', schemas[title])}{_schema('Example', message['examples'][0])}</section>"
     )
 
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from rich.table import Table
 
+from millrace.client import Event
 from millrace.stack.state import StackRecord, UnitRecord
 from schemas.resources import JobSummary
 
@@ -46,6 +47,15 @@ def as_table(record: StackRecord) -> Table:
         if unit.management_url:
             table.add_row("", "", "", "", unit.management_url)
     return table
+
+
+def told(event: Event) -> str:
+    """One line about an event of a topic."""
+    if event.type == "gap":
+        return "... some events are missing"
+    data = event.data["data"] or {}
+    more = data.get("error", {}).get("title") or data.get("message") or ""
+    return f"{event.data['time'][11:19]} {event.data['topic']} {event.data['job']} {more}".rstrip()
 
 
 def addresses(record: StackRecord) -> Table:

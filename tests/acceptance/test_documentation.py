@@ -7,9 +7,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-import aio_pika
 import pytest
-from aio_pika.abc import AbstractConnection
 
 from millrace.stack.process import Child
 from schemas.envelope import Envelope
@@ -115,33 +113,49 @@ def test_the_model_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> Non
     assert "<title>" in (tmp_path / "card.html").read_text()
 
 
-async def test_a_subscriber_needs_nothing_of_ours(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("library", ["aio-pika", "faststream"])
+async def test_a_subscriber_needs_nothing_of_ours(stack: Stack, tmp_path: Path, library: str) -> None:
+    create = blocks("docs/guides/subscribe.md", "sh")[1].splitlines()[0]
+    created = stack.run("bash", "-euc", create.replace("my-results", library))
+    job = json.loads(stack.run("millrace", "submit", "text.embed", '{"inputs": ["heard"]}', "--wait", "10"))
+    code = blocks("docs/guides/subscribe.md", "python")[["aio-pika", "faststream"].index(library)]
     program = tmp_path / "subscriber.py"
-    program.write_text(blocks("docs/guides/subscribe.md", "python")[0])
-    output = tmp_path / "output"
-    subscriber = Child("subscriber", [sys.executable, "-u", str(program)], log=output, env=stack.environment)
-    subscriber.start()
+    program.write_text(code.replace("my-results", library))
+    url = re.findall(r"as (amqp://\S+)", created)[0]
+    environment = stack.environment | {"SUBSCRIPTION_URL": url}
+    said = f"{job['id']} text.embed.succeeded"
+    await _prints(said, [sys.executable, "-u", str(program)], tmp_path, environment)
+    assert re.search(rf"^{library} +text\.embed\.\* +0 ", stack.run("millrace", "subscriptions", "ls"), re.MULTILINE)
+    stack.run("millrace", "subscriptions", "rm", library)
+
+
+async def test_topics_are_heard_as_the_guide_says(stack: Stack, tmp_path: Path) -> None:
+    watch, follow = blocks("docs/guides/subscribe.md", "sh")[0].splitlines()
+    job = json.loads(stack.run("millrace", "submit", "text.embed", '{"inputs": ["heard"]}', "--wait", "10"))
+    environment = stack.environment | {"api": stack.url, "key": stack.key}
+    since = "0-0"  # all that the log has, so that it does not matter who is first
+    await _prints(f"text.embed.succeeded {job['id']}", _shell(f"{watch} --after {since}"), tmp_path, environment)
+    follow = f"{follow} -H 'Last-Event-ID: {since}'"
+    await _prints(f'"job":"{job["id"]}"', _shell(follow), tmp_path, environment)
+
+
+def _shell(command: str) -> list[str]:
+    return ["bash", "-c", f"exec {command}"]
+
+
+async def _prints(text: str, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    """A command that does not end by itself."""
+    output = folder / "output"
+    listening = Child("subscriber", command, log=output, env=environment)
+    listening.start()
+
+    async def heard() -> bool:
+        return text in output.read_text()
+
     try:
-        await eventually(lambda: _bound(stack), within_s=20)
-        job = json.loads(stack.run("millrace", "submit", "text.embed", '{"inputs": ["heard"]}', "--wait", "10"))
-
-        async def heard() -> bool:
-            return f"{job['id']} text.embed.succeeded" in output.read_text()
-
         await eventually(heard, within_s=20)
     finally:
-        await subscriber.stop(5)
-
-
-async def _bound(stack: Stack) -> bool:
-    connection: AbstractConnection = await aio_pika.connect(stack.environment["RABBITMQ_URL"])
-    async with connection:
-        channel = await connection.channel()
-        try:
-            queue = await channel.declare_queue("my-results", passive=True)
-        except aio_pika.exceptions.ChannelClosed:
-            return False
-        return bool(queue.declaration_result.consumer_count)
+        await listening.stop(5)
 
 
 async def test_the_guide_adds_a_kind(monkeypatch: pytest.MonkeyPatch, envelope: Envelope) -> None:

@@ -4,7 +4,6 @@ An example is never edited. A new contract version brings a new file.
 """
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,12 @@ import pytest
 
 from consumers.__main__ import load_pool, pool_names
 from consumers.runtime.worker_pool import WorkerPool
-from docs.generate import documents, render
+from docs.generate import documents, examples, render
+from messaging import asyncapi
 from schemas.contract import Contract
 from schemas.envelope import Envelope
 from schemas.kinds import contracts, kinds
+from schemas.listening import SOCKET_REQUESTS, SOCKET_SAYINGS
 
 EXAMPLES = Path(__file__).parent / "examples"
 DOCUMENTS = documents()
@@ -74,9 +75,16 @@ def test_every_kind_has_exactly_one_handler_and_a_test() -> None:
         assert f'"{kind}"' in tests, f"no test submits a {kind}"
 
 
+def test_what_is_said_on_a_socket_fits_what_the_document_says_of_it() -> None:
+    messages = asyncapi.document("0", examples())["components"]["messages"]
+    for message in (*SOCKET_REQUESTS, *SOCKET_SAYINGS):
+        [example] = messages[message.__name__]["examples"]
+        assert message.model_validate(example["payload"])
+
+
 def test_asyncapi_is_valid() -> None:
     """Every reference in the document leads somewhere."""
-    document = import_module("messaging.asyncapi").document("0")
+    document = asyncapi.document("0", examples())
 
     def refs(node: Any) -> list[str]:
         if isinstance(node, dict):

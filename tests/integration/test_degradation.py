@@ -98,6 +98,11 @@ async def _stream(scene: Scene) -> httpx.Response:
     return httpx.Response(200)
 
 
+async def _follow_topics(scene: Scene) -> httpx.Response:
+    async with scene.client.stream("GET", "/v1/events?topic=%23") as response:
+        return httpx.Response(response.status_code)
+
+
 def _get(path: str) -> Callable[[Scene], Awaitable[httpx.Response]]:
     return lambda scene: scene.client.get(path.format(**vars(scene)))
 
@@ -111,6 +116,7 @@ REQUESTS: dict[str, Callable[[Scene], Awaitable[httpx.Response]]] = {
     "poll a job that ended long ago": _get("/v1/jobs/{old}"),
     "list": _get("/v1/jobs"),
     "stream a job that changed a moment ago": _stream,
+    "follow topics": _follow_topics,
     "cancel a queued job": lambda scene: scene.client.post(f"/v1/jobs/{scene.doomed}/cancel"),
     "`finish` a running job": lambda scene: scene.client.post(f"/v1/jobs/{scene.training}/finish"),
     "`predict` by a model's name": lambda scene: scene.client.post(f"/v1/models/{_MODEL}/predict", json=_ROWS),

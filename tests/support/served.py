@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import uvicorn
 from pydantic_core import from_json
 
 from gateway.app import create_app
 from gateway.keys import new_key
+from gateway.server import Server, gateway_config
 from gateway.settings import GatewaySettings
 from millrace.stack.ports import free_port
 from tests.support.waiting import eventually
@@ -26,7 +26,7 @@ async def served_gateway(**settings: object) -> AsyncIterator[httpx.AsyncClient]
     """A client that holds the key of a gateway on a port of its own."""
     key, port = new_key(), free_port()
     app = create_app(GatewaySettings.model_validate({"api_key": key, **settings}))
-    server = _Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=2))
+    server = _Server(gateway_config(app, port=port, timeout_graceful_shutdown=2))
     serving = asyncio.create_task(server.serve())
 
     async def started() -> bool:
@@ -43,7 +43,7 @@ async def served_gateway(**settings: object) -> AsyncIterator[httpx.AsyncClient]
         await serving
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Leaves signals to pytest."""
 
     def capture_signals(self) -> Any:

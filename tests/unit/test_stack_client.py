@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import httpx
 import pytest
 
 from millrace import Client, ProblemError
+from millrace import client as client_module
 from millrace.client import Event, parse_events
 
 JOB = {
@@ -89,6 +91,25 @@ def test_a_broken_stream_is_resumed_after_the_last_whole_event() -> None:
     with client_of(handler) as client:
         assert [event.data["n"] for event in client.events("j1")] == [1, 2]
     assert seen == [None, "1"]
+
+
+def test_topics_are_watched_past_a_gateway_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_PAUSE_S", 0.0)
+    seen: list[str | None] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        assert request.url.params.get_list("topic") == ["a.#", "b.c.d"]
+        seen.append(request.headers.get("last-event-id"))
+        if len(seen) == 1:
+            return httpx.Response(200, text="id: 1-7\nevent: subscribed\ndata: {}\n\nevent: closing\ndata: {}\n\n")
+        if len(seen) == 2:
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, text='id: 1-9\nevent: gap\ndata: {}\n\nid: 1-9\ndata: {"n": 2}\n\n')
+
+    with client_of(handler) as client:
+        found = [(event.id, event.type) for event in islice(client.watch("a.#", "b.c.d"), 2)]
+    assert found == [("1-9", "gap"), ("1-9", "message")]
+    assert seen == [None, "1-7", "1-7"]
 
 
 def test_events_are_parsed_as_the_standard_says() -> None:
