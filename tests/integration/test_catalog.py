@@ -36,7 +36,7 @@ async def ended(database: Database, job_id: str) -> str:
         status = await status_of(database, job_id)
         return "" if status == "running" else status
 
-    return await eventually(look)
+    return await eventually(look, within_s=30)
 
 
 async def status_of(database: Database, job_id: str) -> str:
