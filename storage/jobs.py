@@ -94,7 +94,7 @@ class JobProjection:
     async def standing(self, job_id: str) -> Standing | None:
         """None for a job that nobody has told of. Raises StoreUnavailable."""
         try:
-            found = await self._jobs.find_one({"_id": job_id}, dict.fromkeys(Standing._fields, 1))
+            found: Any = await self._jobs.find_one({"_id": job_id}, dict.fromkeys(Standing._fields, 1))
         except PyMongoError as error:
             raise StoreUnavailable(str(error)) from error
         return Standing(JobState(found["status"]), found["generation"], found["order"]) if found else None

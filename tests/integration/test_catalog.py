@@ -36,7 +36,7 @@ async def ended(database: Database, job_id: str) -> str:
         status = await status_of(database, job_id)
         return "" if status == "running" else status
 
-    return await eventually(look)
+    return await eventually(look, within_s=30)
 
 
 async def status_of(database: Database, job_id: str) -> str:
@@ -45,7 +45,7 @@ async def status_of(database: Database, job_id: str) -> str:
 
 
 async def versions(database: Database) -> list[str]:
-    return [version["_id"] for version in await database["dataset_versions"].find().to_list()]
+    return [str(version["_id"]) for version in await database["dataset_versions"].find().to_list()]
 
 
 async def test_an_end_is_seen_when_its_entry_is_there_and_no_other_end_comes_between(
