@@ -50,8 +50,9 @@ def read_table(path: Path, types: Mapping[str, ColumnType], params: TrainModel) 
     split_by = arrays.pop(params.split.column) if params.split.column else None
     warnings = [*target.warnings, *_about_json(types, params)]
     if target.task is LearningTask.TOKEN_CLASSIFICATION:
-        arrays = _text(arrays, kinds)
-        check_within(target.values, *arrays.values(), "/params/target")
+        name = _text(arrays, kinds)
+        check_within(target.values, list(arrays[name]), "/params/target")
+        arrays = {name: arrays[name]}
     inputs, left_out = _inputs(arrays, kinds, params, target.task)
     if not inputs:
         raise Reject(f"/params/exclude: no column is left to predict {params.target!r} from. {' '.join(left_out)}")
@@ -60,14 +61,14 @@ def read_table(path: Path, types: Mapping[str, ColumnType], params: TrainModel) 
     return Table(frame, target.values, signature, split_by, warnings + left_out)
 
 
-def _text(arrays: Mapping[str, Array], kinds: Mapping[str, ColumnType]) -> dict[str, Array]:
+def _text(arrays: Mapping[str, Array], kinds: Mapping[str, ColumnType]) -> str:
     """The one column that entities are found in. Raises Reject."""
     texts = [name for name in arrays if kinds[name] in TEXTUAL]
     long = [name for name in texts if kinds[name] is ColumnType.TEXT]
     if len(found := long or texts) != 1:
         told = f"{_some(found)} are texts; exclude all but one" if found else "there is no column of texts"
         raise Reject(f"/params/exclude: entities are found in one text, and {told}")
-    return {found[0]: arrays[found[0]]}
+    return found[0]
 
 
 def _check_names(types: Mapping[str, ColumnType], params: TrainModel) -> None:

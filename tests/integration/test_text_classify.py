@@ -151,15 +151,23 @@ async def test_what_was_trained_over_http_answers_as_it_did_where_it_was_trained
 async def test_a_directory_answers_everybody(
     deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformers import BertForSequenceClassification
+    from transformers import BertForSequenceClassification, BertForTokenClassification
 
     save(tiny_bert(BertForSequenceClassification, id2label={0: "calm", 1: "wild"}), tmp_path / "models" / "moods")
+    save(tiny_bert(BertForTokenClassification, id2label={0: "B-a", 1: "I-a"}), tmp_path / "models" / "names")
     async with running("ledger", "inference"), gateway() as client:
         job = await classify(client, "moods", top_k=1)
+        body = {"model": "names", "inputs": TEXTS, "options": {"aggregation": "first"}}
+        response = await client.post("/v1/inference/ner", json=body, headers={"Prefer": "wait=60"}, timeout=90)
         missing = await classify(client, "registry:nothing")
         wrong = await client.post("/v1/inference/classify", json={"model": "registry:../x", "inputs": ["a"]})
     assert job["status"] == "succeeded", job["error"]
     assert [len(output) for output in job["result"]["outputs"]] == [1] * len(TEXTS)
+    tagged = response.json()
+    assert (tagged["kind"], tagged["status"]) == ("text.ner", "succeeded"), tagged
+    for text, found in zip(TEXTS, tagged["result"]["outputs"], strict=True):
+        assert found
+        assert all(each["text"] == text[each["start"] : each["end"]] for each in found)
     assert (missing["status"], missing["error"]["type"]) == ("failed", "/problems/model-not-found")
     assert "no model of yours" in missing["error"]["detail"]
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/model")

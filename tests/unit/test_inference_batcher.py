@@ -180,6 +180,6 @@ async def test_closing_finishes_what_runs_and_refuses_the_rest(encoder: SteppedE
 async def test_an_encoder_that_answers_nonsense_does_not_hang_its_callers(
     encoder: SteppedEncoder, batcher: Batcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "forward", lambda _batch: Forwarded(np.zeros((7, 2), np.float32), 1))
+    monkeypatch.setattr(encoder, "forward", lambda _batch: Forwarded([np.zeros(2, np.float32)] * 7, 1))
     with pytest.raises(InputFailed):
         await ask(batcher, [1])

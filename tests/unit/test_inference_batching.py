@@ -43,7 +43,7 @@ def forward(batch: Sequence[TokenIds]) -> Forwarded:
     if any(666 in ids for ids in batch):
         raise ValueError("poison")
     rows = [[np.nan if 999 in ids else len(ids)] for ids in batch]
-    return Forwarded(np.array(rows, np.float32), sum(map(len, batch)))
+    return Forwarded(list(np.array(rows, np.float32)), sum(map(len, batch)))
 
 
 def test_only_the_poisonous_input_of_a_batch_fails() -> None:

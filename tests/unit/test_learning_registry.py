@@ -55,7 +55,7 @@ def test_ours_are_found() -> None:
         "mlp",
         "neighbors",
     }
-    assert set(preprocessors()) == {"numbers", "categories", "dates", "texts"}
+    assert set(preprocessors()) == {"numbers", "categories", "dates", "texts", "text-embedding"}
     assert {"log-loss", "roc-auc", "rmse", "r2"} <= set(metrics())
     assert all(isinstance(each, Trainer) for each in trainers().values())
     assert all(isinstance(each, Preprocessor) for each in preprocessors().values())
