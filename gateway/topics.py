@@ -8,6 +8,7 @@ it has missed only what the log has lost as well, and is told so.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -29,7 +30,8 @@ _READ = 1_000  # entries of one look into the log, shared among the topics
 _PAGE = 100
 _BLOCK_S = 0.1  # a topic that nobody has listened to before is heard after so long
 _GATHER_S = 0.01  # between two looks, so that what came meanwhile costs one look, and each listener one write
-_GATHER_PER_LISTENER_S = 0.0001  # a crowd at a busy topic shall leave the gateway time for its other clients
+_REST = 2  # for how many times as long as handing out took others have the gateway: a crowd must not hold them back
+_AT_ONCE = 4  # pages that are read for those who catch up
 _LOOK_AGAIN_S = 1.0
 
 
@@ -82,16 +84,13 @@ class Listener:
         return []
 
     # What the reader calls.
-    def offer(self, entry: Logged) -> bool:
-        """Whether it has something to do now that it had not before."""
+    def offer(self, entry: Logged) -> None:
         if len(self._buffer) == BUFFER:
             self._buffer.clear()
             self.set_back()
-            return False
+            return
         self._buffer.append(entry)
-        woken = not self._changed.is_set()
         self._changed.set()
-        return woken
 
     def admitted(self, now: Place) -> None:
         """Everything behind `now` is going to be offered."""
@@ -162,6 +161,7 @@ class Topics:
         self._audience: dict[str, dict[str | None, set[Listener]]] = {}
         self._places: dict[str, Place] = {}
         self._wanted = asyncio.Event()
+        self._catching_up = asyncio.Semaphore(_AT_ONCE)
 
     @contextmanager
     def listening(self, patterns: Iterable[str], scope: str | None, after: Place | None = None) -> Iterator[Listener]:
@@ -181,7 +181,12 @@ class Topics:
             listener.wake()
 
     async def page(self, topics: frozenset[str], after: Place) -> Page:
-        return await self._log.page(sorted(topics), after, max(1, _PAGE // len(topics)))
+        """Raises LogUnavailable."""
+        async with self._catching_up:
+            began = time.thread_time()
+            page = await self._log.page(sorted(topics), after, max(1, _PAGE // len(topics)))
+            await self._rest_since(began)
+        return page
 
     def join(self, listener: Listener) -> None:
         self._joining.add(listener)
@@ -218,9 +223,18 @@ class Topics:
             return
         places = dict(self._places)
         entries = await self._log.follow(places, max(1, _READ // len(places)), _BLOCK_S)
-        woken = sum(map(self._hand_out, entries))
         if entries:
-            await asyncio.sleep(max(_GATHER_S, woken * _GATHER_PER_LISTENER_S))
+            began = time.thread_time()
+            for entry in entries:
+                self._hand_out(entry)
+            await asyncio.sleep(0)  # while everybody who was woken has its turn
+            await asyncio.sleep(0)  # and what they wrote is sent
+            await self._rest_since(began)
+
+    @staticmethod
+    async def _rest_since(began: float) -> None:
+        """Counted in CPU time: on a busy machine the clock runs on while nothing is done."""
+        await asyncio.sleep(max(_GATHER_S, _REST * (time.thread_time() - began)))
 
     def _admit(self, now: Place) -> None:
         for listener in self._joining:
@@ -230,15 +244,15 @@ class Topics:
             listener.admitted(now)
         self._joining.clear()
 
-    def _hand_out(self, entry: Logged) -> int:
-        """How many it wakes."""
+    def _hand_out(self, entry: Logged) -> None:
         if entry.topic not in self._places:
-            return 0
+            return
         self._places[entry.topic] = entry.place
         scopes = self._audience[entry.topic]
         seen_by = scopes if entry.lost else scopes.keys() & {None, entry.principal}
         listeners = [listener for scope in seen_by for listener in scopes[scope]]
-        return sum([listener.offer(entry) for listener in listeners])
+        for listener in listeners:
+            listener.offer(entry)
 
 
 @asynccontextmanager

@@ -123,7 +123,8 @@ class Subscriptions:
         for response in (user, granted):
             if response.is_error:
                 raise SubscriptionError(f"the queue has no user: {response.status_code} {response.text}")
-        return str(self._url.with_user(queue).with_password(password))
+        # With a slash and nothing behind it, the standard says, the virtual host would be the one without a name.
+        return str(self._url.with_user(queue).with_password(password)).removesuffix("/")
 
     @staticmethod
     async def _get(api: httpx.AsyncClient, path: str) -> Any:
