@@ -10,8 +10,8 @@ _DROPOUT = 0.1
 
 
 class Headed(nn.Module):
-    """Pools as the encoder was pretrained to: under the first token's state alone, which nobody ever trained in a
-    sentence encoder, 410 docstrings were too few to learn from (accuracy 0.62; with the mean, see docs)."""
+    """Pools as the encoder was pretrained to: in a sentence encoder the first token's state, on which heads usually
+    stand, was never trained, and some hundred texts are too few to begin with it."""
 
     def __init__(self, body: PreTrainedModel, pooling: Pooling | None, outputs: int) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ def forward_packed(halves: Halves, batch: Sequence[TokenIds]) -> tuple[Sequence[
     states = halves.body(input_ids=ids, position_ids=positions, packed_groups=groups).last_hidden_state[0]
     pooled = torch.cat([_pool_group(states, group, halves.pooling) for group in groups])
     lengths = [1 if halves.pooling else len(batch[index]) for index in order]
-    said = dict(zip(order, halves.head(pooled).split(lengths), strict=True))
+    said = dict(zip(order, torch.split(halves.head(pooled), lengths), strict=True))
     return [said[index].squeeze(0) if halves.pooling else said[index] for index in range(len(batch))], ids.shape[1]
 
 

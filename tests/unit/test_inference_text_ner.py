@@ -59,7 +59,7 @@ async def run(inference: Inference, inputs: Sequence[str], model: str, **options
 def directly(path: Path, texts: Sequence[str], how: str, limit: int) -> list[list[dict[str, Any]]]:
     tokenizer = AutoTokenizer.from_pretrained(path, model_max_length=limit)
     model = AutoModelForTokenClassification.from_pretrained(path, dtype=torch.float32, attn_implementation="eager")
-    pipeline = TokenClassificationPipeline(
+    pipeline: Any = TokenClassificationPipeline(  # type: ignore[no-untyped-call]
         model=model.eval(), tokenizer=tokenizer, aggregation_strategy=how, device="cpu"
     )
     with warnings.catch_warnings():
