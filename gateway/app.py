@@ -31,15 +31,18 @@ from gateway.routes import (
     jobs,
     learning,
     models,
+    notifications,
     predictions,
     profiles,
     uploads,
+    webhooks,
 )
 from gateway.settings import GatewaySettings
 from gateway.submission import Submission
 from gateway.view import JobView
 from gateway.watch import open_watch
 from messaging import topology
+from messaging.bindings import Bindings
 from messaging.inspection import AmqpInspector
 from messaging.publisher import open_publisher
 from messaging.settings import BrokerSettings
@@ -84,6 +87,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     for part in (
         *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
         *(learning.hot, learning.router, models.router, predictions.router),
+        *(notifications.router, webhooks.router),
         *(uploads.router, health.router, asyncapi.router),
     ):
         app.include_router(part)
@@ -138,6 +142,7 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             keys=keys,
             publisher=publisher,
             inspector=inspector,
+            bindings=Bindings(publisher.connection),
             database=database,
             store=store,
             feed=feed,

@@ -15,6 +15,7 @@ from gateway.settings import GatewaySettings
 from gateway.submission import Submission
 from gateway.view import JobView
 from gateway.watch import StoreWatch
+from messaging.bindings import Bindings
 from messaging.inspection import Inspector
 from messaging.publisher import Publisher
 from storage.blobs import BlobStore
@@ -32,6 +33,7 @@ class Parts:
     keys: KeyRing
     publisher: Publisher
     inspector: Inspector
+    bindings: Bindings
     database: Database
     store: StoreWatch
     feed: FeedReader

@@ -45,3 +45,4 @@ JOBS = Gauge("millrace_jobs", "Jobs that have not ended, as last counted by the 
 JOBS_UNACCOUNTED = Gauge("millrace_jobs_unaccounted", "Live jobs that no queue, tier, lease or worker holds")
 DATASET_ROWS = Counter("millrace_dataset_rows_total", "Rows of ingested files, kept or rejected", ["fate"])
 DATASET_BYTES = Counter("millrace_dataset_bytes_total", "Bytes of the tables that were made of them")
+NOTIFICATIONS = Counter("millrace_notifications_total", "Attempts to tell somebody of an event", ["channel", "state"])
