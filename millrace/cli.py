@@ -13,7 +13,7 @@ import httpx
 import typer
 from pydantic import ValidationError
 
-from millrace import datasets_cli, demo, dlq, models_cli
+from millrace import datasets_cli, demo, dlq, models_cli, notifications_cli
 from millrace import why as explanations
 from millrace.client import ProblemError
 from millrace.output import AsJson, complaints, console, json_object, open_client, print_json, say
@@ -30,6 +30,8 @@ app.add_typer(topology_app, name="topology")
 app.add_typer(datasets_cli.app, name="datasets")
 app.add_typer(models_cli.app, name="models")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(notifications_cli.webhooks, name="webhooks")
+app.add_typer(notifications_cli.notifications, name="notifications")
 
 
 @app.command()

@@ -156,7 +156,7 @@ async def get_delivery(webhook: str, delivery: str, principal: Principal, parts:
 
 @router.post("/{webhook}/deliveries/{delivery}/replay", status_code=202, response_model=Delivery)
 async def replay_delivery(webhook: str, delivery: str, principal: Principal, parts: PartsDependency) -> Response:
-    """Send it again, whatever came of it: with its `webhook-id`, as a delivery of its own, which `resent_by` names."""
+    """Send it again, whatever came of it: under its `webhook-id`, as a delivery of its own, named by `resent_by`."""
     found = await _entry(parts, principal, webhook, delivery)
     by = await resend(parts.database, parts.submission.outbox, parts.submission.source, found)
     sent = _logged(found.model_copy(update={"resent_by": by}))

@@ -85,6 +85,7 @@ def test_the_demo_finds_what_was_asked_for(stack: Stack) -> None:
     card = Path(re.findall(r"Its card: file://(\S+)", printed)[0])
     assert "<title>package-of" in card.read_text()
     assert re.search(r"sounds like \w+ \(\d+%\)", printed)
+    assert "a notification has arrived: model.train succeeded. package-of. It took" in printed
 
 
 def test_the_dataset_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
