@@ -87,4 +87,4 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(f"{host} cannot be resolved: {error.strerror or error}") from error
         except UnicodeError as error:
             raise httpcore.ConnectError(f"{host} is no name: {error}") from error
-        return [ip_address(item[4][0].partition("%")[0]) for item in found]
+        return [ip_address(str(item[4][0]).partition("%")[0]) for item in found]

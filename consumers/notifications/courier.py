@@ -54,8 +54,8 @@ class Courier:
             return Answer(None, _since(started), "no answer in time")
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
             return Answer(None, _since(started), f"{type(error).__name__}: {error}".rstrip(": "))
-        error = None if 200 <= status < 300 else _unwanted(status, found)
-        return Answer(status, _since(started), error, text, _seconds(found.get("retry-after", "")))
+        unwanted = None if 200 <= status < 300 else _unwanted(status, found)
+        return Answer(status, _since(started), unwanted, text, _seconds(found.get("retry-after", "")))
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, str], str]:
         settings = self._settings

@@ -32,7 +32,7 @@ def assemble(settings: StackSettings, specs: Sequence[ProcessSpec]) -> Assembly:
     port = _gateway_port(settings)
     services = _services(settings)
     api_url = f"http://{_reachable(settings.host)}:{port}"
-    contract = _contract(settings, port, services) | {"MILLRACE_PUBLIC_URL": api_url}
+    contract = _contract(settings, port, services) | {"MILLRACE_PUBLIC_URL": settings.public_url or api_url}
     processes = tuple(
         _process(spec, port if spec.name == GATEWAY.name else free_port(), settings, contract) for spec in specs
     )
