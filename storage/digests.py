@@ -1,5 +1,6 @@
 """Operations on what waits for a digest: lines of mails that people get together."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,20 +17,33 @@ async def hold(database: Database, line: Held) -> None:
         )
 
 
-async def due(database: Database, now: datetime) -> dict[str, datetime]:
-    """Whose digest is to go out, and up to which due time. Raises StoreUnavailable."""
-    found: dict[str, datetime] = {}
-    with reading():
-        async for row in _held(database).find({"due_at": {"$lte": now}}, {"principal": 1, "due_at": 1}):
-            found[row["principal"]] = max(row["due_at"], found.get(row["principal"], row["due_at"]))
-    return found
+@dataclass(frozen=True)
+class Due:
+    """What one person is to be sent."""
+
+    principal: str
+    until: datetime
+    first: str
+    """The oldest of the lines."""
 
 
-async def lines(database: Database, principal: str, until: datetime) -> list[Held]:
-    """Oldest first. Raises StoreUnavailable."""
-    query = {"principal": principal, "due_at": {"$lte": until}}
+async def due(database: Database, now: datetime) -> list[Due]:
+    """Whose lines are to go out and are in no job's hands. Raises StoreUnavailable."""
+    found: dict[str, Due] = {}
     with reading():
-        rows = await _held(database).find(query).sort("held_at", 1).to_list()
+        query = {"job": None, "due_at": {"$lte": now}}
+        async for row in _held(database).find(query, {"principal": 1, "due_at": 1}).sort([("due_at", 1), ("_id", 1)]):
+            before = found.get(row["principal"])
+            found[row["principal"]] = Due(row["principal"], row["due_at"], before.first if before else row["_id"])
+    return list(found.values())
+
+
+async def take(database: Database, principal: str, until: datetime, job_id: str) -> list[Held]:
+    """The lines that are this job's to send, and from now on no other's; oldest first. Raises StoreUnavailable."""
+    with reading():
+        query = {"principal": principal, "due_at": {"$lte": until}, "job": None}
+        await _held(database).update_many(query, {"$set": {"job": job_id}})
+        rows = await _held(database).find({"job": job_id}).sort([("held_at", 1), ("_id", 1)]).to_list()
     return [Held.model_validate(row) for row in rows]
 
 

@@ -26,9 +26,10 @@ async def run_digests(services: Services) -> None:
 
 
 async def ask_for_digests(services: Services, now: datetime) -> None:
-    """Raises StoreUnavailable, PublishFailed. What is asked for again before it went out is the same job."""
-    for principal, until in (await digests.due(services.database, now)).items():
-        event = f"digest_{until:%Y%m%dT%H%M}"
-        command = SendNotification(channel=Channel.EMAIL, target=principal, event=event, digest_until=until)
-        job_id = notification_id(event, Channel.EMAIL, principal)
-        await tell(services.outbox, services.worker, principal, command, job_id=job_id)
+    """The oldest line names the job: so who asks again, since it has not begun yet, asks for the same one. Raises
+    StoreUnavailable, PublishFailed."""
+    for due in await digests.due(services.database, now):
+        event = f"digest_{due.first}"
+        command = SendNotification(channel=Channel.EMAIL, target=due.principal, event=event, digest_until=due.until)
+        job_id = notification_id(event, Channel.EMAIL, due.principal)
+        await tell(services.outbox, services.worker, due.principal, command, job_id=job_id)

@@ -37,17 +37,19 @@ async def send(task: Task[SendNotification], desk: Desk) -> NotificationSent:
 
 
 async def _send_digest(task: Task[SendNotification], until: datetime, desk: Desk) -> NotificationSent:
-    principal = task.envelope.principal
-    lines = await until_done(digests.lines, desk.database, principal, until)
+    """The lines are let go of before the digest is written down: a crash in between finds none, and one before sends
+    the mail twice."""
+    principal, job_id = task.envelope.principal, task.envelope.job_id
+    lines = await until_done(digests.take, desk.database, principal, until, job_id)
     if not lines:
-        return NotificationSent(state=DeliveryState.DELIVERED, receipt="nothing was held")
+        return NotificationSent(state=DeliveryState.DELIVERED, receipt="nothing is held")
     at = datetime.now(UTC)
-    receipt = await desk.mails.tell_digest(lines, principal, until, task.envelope.job_id)
-    sent = await _record(task, desk, DIGEST, receipt, at)
-    ids = [line.id for line in lines]
-    await until_done(deliveries.settled, desk.database, ids, DeliveryState.DELIVERED, _attempt(receipt, at))
-    await until_done(digests.release, desk.database, ids)
-    return sent
+    receipt = await desk.mails.tell_digest(lines, principal, until, job_id)
+    if receipt.taken or receipt.refusal is not None:
+        ids, state = [line.id for line in lines], _state(receipt, task.envelope.attempt)
+        await until_done(deliveries.settled, desk.database, ids, state, _attempt(receipt, at))
+        await until_done(digests.release, desk.database, ids)
+    return await _record(task, desk, DIGEST, receipt, at)
 
 
 async def _record(

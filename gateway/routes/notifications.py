@@ -12,11 +12,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from gateway import cursors
+from gateway.bindings import follow, forget
 from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES
 from gateway.problems import ProblemError
-from gateway.topics import follow, forget
 from producers.notifications import rules
 from schemas.notifications import (
     Notification,

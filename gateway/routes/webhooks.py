@@ -10,11 +10,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from gateway import cursors
+from gateway.bindings import follow, forget
 from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES
 from gateway.problems import ProblemError
-from gateway.topics import follow, forget
 from producers.notifications import new_secret, recover, resend
 from schemas.jobs.notification_send import NOTIFICATION_SEND, Channel, DeliveryState, SendNotification
 from schemas.notifications import (

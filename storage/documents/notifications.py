@@ -138,6 +138,8 @@ class Held(_Row):
     held_at: datetime
     due_at: datetime
     notice: dict[str, Any]
+    job: str | None = None
+    """Which sends it, once one has begun to."""
 
 
 class HeldDocument(Held, Document):
@@ -145,7 +147,10 @@ class HeldDocument(Held, Document):
 
     class Settings:
         name = "held_notifications"
-        indexes = [IndexModel([("due_at", ASCENDING)]), IndexModel([("principal", ASCENDING)])]  # noqa: RUF012
+        indexes = [  # noqa: RUF012
+            IndexModel([("job", ASCENDING), ("due_at", ASCENDING)]),
+            IndexModel([("held_at", ASCENDING)], expireAfterSeconds=30 * 24 * 3600),  # of jobs that are dead
+        ]
 
 
 class Told(_Row):

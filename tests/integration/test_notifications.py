@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from py_vapid import Vapid
 
 from consumers.notifications.digesting import ask_for_digests
+from storage import digests
 from tests.conftest import Deployment
 from tests.support import wire
 from tests.support.processes import gateway, running, services
@@ -189,12 +190,15 @@ async def test_a_mail_tells_of_the_end_of_a_job(deployment: Deployment, mailbox:
 
 async def test_a_digest_tells_of_many_at_once(deployment: Deployment, mailbox: Mailbox) -> None:
     async with running(*POOLS), gateway() as client, wire.raw_store(deployment) as store:
-        digest = {"address": "ada@example.com", "topics": ["system.probe.*"], "digest": "hourly"}
-        await prefer(client, email=digest)
+        wanted = {"address": "ada@example.com", "topics": ["system.probe.*"], "digest": "hourly"}
+        await prefer(client, email=wanted)
         jobs = [await probe(client) for _ in range(3)]
 
         async def held() -> bool:
             return await store["deliveries"].count_documents({"state": "held"}) == 3
+
+        async def held_again() -> bool:
+            return await store["held_notifications"].count_documents({}) == 1
 
         await eventually(held)
         assert not mailbox.mails
@@ -212,6 +216,17 @@ async def test_a_digest_tells_of_many_at_once(deployment: Deployment, mailbox: M
         await eventually(released)
         assert await store["deliveries"].count_documents({"state": "delivered"}) == 4
         assert len(mailbox.mails) == 1
+
+        mailbox.answer = "550 nobody is called so"
+        await probe(client)
+        await eventually(held_again)
+        async with services() as shared:
+            await ask_for_digests(shared, due + timedelta(days=1))
+            await eventually(released)
+            assert await digests.due(shared.database, due + timedelta(days=1)) == [], (
+                "what is refused is not asked again"
+            )
+        assert await store["deliveries"].count_documents({"state": "failed"}) == 2
 
 
 async def test_without_a_mail_server_a_mail_says_so(deployment: Deployment) -> None:
