@@ -1,9 +1,11 @@
 """What the handler of this pool works with."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from weakref import WeakValueDictionary
 
 from consumers.notifications.courier import open_courier
 from consumers.notifications.inbox import Inbox
@@ -27,6 +29,11 @@ class Desk:
     mails: Mails
     keep: timedelta
     """How long an entry of the delivery log is kept."""
+    busy: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def alone(self, job_id: str) -> asyncio.Lock:
+        """Held while a job is seen to: an event that is delivered twice makes two commands of one job."""
+        return self.busy.setdefault(job_id, asyncio.Lock())
 
 
 @asynccontextmanager

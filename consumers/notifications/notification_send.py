@@ -1,8 +1,8 @@
 """`notification.send`: tell one receiver of one event, and write down how it went.
 
 The entry in the delivery log is what makes it one notification however often the job runs: what is in there as
-delivered is not sent again. A crash between the receiver's answer and the entry sends it twice, under one
-`webhook-id`.
+delivered is not sent again. A crash between the receiver's answer and the entry sends it twice, as do two workers who
+are given it at once: under one `webhook-id`, one `Message-ID`, one id in the application.
 """
 
 from datetime import UTC, datetime
@@ -23,6 +23,11 @@ _DONE = (DeliveryState.DELIVERED, DeliveryState.HELD)
 
 @handles(NOTIFICATION_SEND, prefetch=200, pauses=False)
 async def send(task: Task[SendNotification], desk: Desk) -> NotificationSent:
+    async with desk.alone(task.envelope.job_id):
+        return await _send(task, desk)
+
+
+async def _send(task: Task[SendNotification], desk: Desk) -> NotificationSent:
     command, job_id = task.params, task.envelope.job_id
     known = await until_done(deliveries.find, desk.database, job_id)
     if known is not None and known.state in _DONE:
