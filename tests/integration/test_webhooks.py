@@ -12,6 +12,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from consumers.runtime.pool import RunningPool
+from messaging import names
 from messaging.publisher import open_publisher
 from producers.outbox import Outbox
 from schemas.jobs.system_probe import RunProbe
@@ -22,6 +23,7 @@ from tests.support import wire
 from tests.support.jobs import submit
 from tests.support.processes import PoolProcess, gateway, running
 from tests.support.receivers import Receiver, receiver
+from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
 WAIT = {"Prefer": "wait=20"}
@@ -109,8 +111,9 @@ async def test_the_end_of_a_job_is_told_once_and_can_be_verified(client: httpx.A
 async def test_two_outcomes_of_one_job_are_one_event(
     client: httpx.AsyncClient, server: Receiver, deployment: Deployment
 ) -> None:
-    """A worker that is killed between its outcome and its acknowledgement leaves two, under two ids."""
-    made = await add(client, server.at("ok"))
+    """A worker that is killed between its outcome and its acknowledgement leaves two, under two ids. Nor are the ends
+    of notifications told of, though `#` asks for all."""
+    made = await add(client, server.at("ok"), "#")
     job = await probe(client)
     await log(client, made["id"], state="delivered")
     now = datetime.now(UTC)
@@ -310,16 +313,33 @@ async def test_a_private_address_is_refused_and_so_is_what_is_no_url(
         assert (job["status"], job["error"]["type"]) == ("failed", "/problems/address-not-allowed")
 
 
-async def test_a_webhook_is_somebody_elses_or_gone(client: httpx.AsyncClient, server: Receiver) -> None:
+async def bound(servers: Servers, deployment: Deployment) -> set[str]:
+    """The keys that the queue of notifications gets."""
+    vhost = deployment.broker.url.rpartition("/")[2]
+    async with httpx.AsyncClient(base_url=str(servers.rabbitmq.management_url), auth=("guest", "guest")) as admin:
+        found = (await admin.get(f"/api/queues/{vhost}/{names.NOTIFICATIONS}/bindings")).json()
+    return {binding["routing_key"] for binding in found}
+
+
+async def test_a_webhook_is_changed_and_gone_with_what_only_it_asked_for(
+    client: httpx.AsyncClient, server: Receiver, servers: Servers, deployment: Deployment
+) -> None:
     made = await add(client, server.at("ok"))
     at = f"/v1/webhooks/{made['id']}"
+    assert {"#.died", "model.train.failed", "system.probe.failed"} <= await bound(servers, deployment)
     changed = await client.patch(at, json={"topics": ["system.*.failed"], "description": "mine"})
     assert (changed.json()["topics"], changed.json()["url"]) == (["system.*.failed"], server.at("ok"))
+    keys = await bound(servers, deployment)
+    assert "system.*.failed" in keys
+    assert "system.probe.failed" not in keys
     await probe(client)
     await probe(client, failure="reject")
     (entry,) = await log(client, made["id"], state="delivered")
     assert opened(made["secret"], server, "ok")["data"]["error"]["type"] == "invalid-input"
     assert (await client.delete(at)).status_code == 204
+    keys = await bound(servers, deployment)
+    assert "#.died" in keys
+    assert "system.*.failed" not in keys
     assert [(await client.get(path)).status_code for path in (at, f"{at}/deliveries")] == [404, 404]
     assert (await client.get("/v1/webhooks")).json() == []
     params = {"channel": "webhook", "target": made["id"], "event": entry["event"], "job_id": entry["job_id"]}
