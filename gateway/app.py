@@ -32,10 +32,12 @@ from gateway.routes import (
     jobs,
     learning,
     models,
+    notifications,
     predictions,
     profiles,
     sockets,
     uploads,
+    webhooks,
 )
 from gateway.settings import GatewaySettings
 from gateway.submission import Submission
@@ -43,6 +45,7 @@ from gateway.topics import open_topics
 from gateway.view import JobView
 from gateway.watch import open_watch
 from messaging import topology
+from messaging.bindings import Bindings
 from messaging.inspection import AmqpInspector
 from messaging.publisher import open_publisher
 from messaging.settings import BrokerSettings
@@ -87,7 +90,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     for part in (
         *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
         *(learning.hot, learning.router, models.router, predictions.router),
-        *(events.router, sockets.router, uploads.router, health.router, asyncapi.router),
+        *(events.router, sockets.router, notifications.router, webhooks.router),
+        *(uploads.router, health.router, asyncapi.router),
     ):
         app.include_router(part)
     problems.install(app)
@@ -145,6 +149,7 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             keys=keys,
             publisher=publisher,
             inspector=inspector,
+            bindings=Bindings(publisher.connection),
             database=database,
             store=store,
             feed=feed,

@@ -19,6 +19,7 @@ from gateway.submission import Submission
 from gateway.topics import Topics
 from gateway.view import JobView
 from gateway.watch import StoreWatch
+from messaging.bindings import Bindings
 from messaging.inspection import Inspector
 from messaging.publisher import Publisher
 from storage.blobs import BlobStore
@@ -38,6 +39,7 @@ class Parts:
     keys: KeyRing
     publisher: Publisher
     inspector: Inspector
+    bindings: Bindings
     database: Database
     store: StoreWatch
     feed: FeedReader

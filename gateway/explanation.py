@@ -7,6 +7,7 @@ from typing import Any
 
 from messaging import names
 from messaging.inspection import QueueCount
+from messaging.retry import beyond_tiers
 from producers.custody import Holders, holders, unheld
 from schemas.lifecycle import JobState
 from schemas.resources import (
@@ -145,7 +146,9 @@ def _running(facts: Facts, job: StoredJob, workers: list[WorkerView]) -> _Said:
 
 
 def _for_retry(job: StoredJob, retry_at: datetime, now: datetime) -> _Said:
-    told = f"Attempt {job.attempt - 1} failed; attempt {job.attempt} waits in the tier of {_tier(job, retry_at)} s."
+    tier_s = _tier(job, retry_at)
+    where = f"in the tier of {tier_s} s" if tier_s else "in the store, since no tier is as long"
+    told = f"Attempt {job.attempt - 1} failed; attempt {job.attempt} waits {where}."
     left_s = (retry_at - now).total_seconds()
     return _Said(Standing.WAITING_FOR_RETRY, told, f"It returns to its work queue in {left_s:.0f} s.")
 
@@ -205,9 +208,11 @@ def _retry(facts: Facts, job: StoredJob) -> RetryState | None:
     return RetryState(attempt=job.attempt, at=job.retry_at, tier_s=_tier(job, job.retry_at), error=facts.failure)
 
 
-def _tier(job: StoredJob, retry_at: datetime) -> int:
-    """The tier is not told, but follows from when the retry was scheduled."""
+def _tier(job: StoredJob, retry_at: datetime) -> int | None:
+    """The tier is not told, but follows from when the retry was scheduled. None for what waits longer."""
     delay_s = (retry_at - job.updated_at).total_seconds()
+    if beyond_tiers(round(delay_s)):
+        return None
     return min(names.RETRY_TIERS_S, key=lambda tier: abs(tier - delay_s))
 
 

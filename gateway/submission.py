@@ -42,8 +42,8 @@ class Submission:
     def __init__(
         self, outbox: Outbox, feed: FeedReader, view: JobView, source: str, settings: GatewaySettings
     ) -> None:
-        self._outbox, self._feed, self._view = outbox, feed, view
-        self._source, self._settings = source, settings
+        self.outbox, self._feed, self._view = outbox, feed, view
+        self.source, self._settings = source, settings
         self.pace: dict[str, float] = {}
         """Seconds from submission to end per kind, kept fresh by the composition root."""
 
@@ -88,9 +88,9 @@ class Submission:
             # A command that a full work queue refused has reached the ledger all the same: so it is published again
             # as long as no worker need have seen it. The job may run twice and counts once. While the broker is away,
             # the reaper has to bring it back.
-            if replayed is None or (replayed.untouched and self._outbox.publisher.connected):
+            if replayed is None or (replayed.untouched and self.outbox.publisher.connected):
                 failpoints.reach("gateway.before-publish")
-                await self._outbox.request(asked.envelope, asked.params)
+                await self.outbox.request(asked.envelope, asked.params)
                 failpoints.reach("gateway.after-confirm")
             if replayed is None:
                 metrics.JOBS_ACCEPTED.labels(kind.name).inc()
@@ -103,7 +103,7 @@ class Submission:
             kind,
             job_id=new_job_id() if key is None else job_id_for(principal, _route(request), key),
             principal=principal,
-            source=self._source,
+            source=self.source,
             traceparent=request.scope["millrace.traceparent"],
             correlation_id=request.scope["millrace.request_id"],
             idempotency_key=key,

@@ -30,6 +30,7 @@ from yarl import URL
 
 from messaging import codec, names
 from messaging.acknowledger import Acknowledger
+from messaging.bindings import Bindings
 from messaging.publisher import BrokerUnavailable
 from messaging.settings import BrokerSettings
 from messaging.wire import WireChannel
@@ -223,6 +224,10 @@ class ConsumerConnection:
         self._connection.close_callbacks.add(lambda *_: on_connected(False), weak=False)
         self._connection.reconnect_callbacks.add(lambda *_: on_connected(True), weak=False)
         on_connected(True)
+
+    @property
+    def bindings(self) -> Bindings:
+        return Bindings(self._connection)
 
     async def depths(self) -> dict[str, int]:
         """Messages ready per queue; empty while the broker does not say.

@@ -1,11 +1,12 @@
 """Topics: what events are called on the broker, and patterns over them, as a topic exchange reads them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 from messaging import names
 from schemas.kinds import kinds
 from schemas.lifecycle import LIFECYCLE_EVENTS
+from schemas.topics import matches
 
 
 class UnknownTopic(ValueError):
@@ -20,7 +21,7 @@ def topics() -> list[str]:
 @lru_cache(maxsize=1024)
 def matching(pattern: str) -> frozenset[str]:
     """The topics that `pattern` covers: `*` stands for one word, `#` for any number of them. Raises UnknownTopic."""
-    found = frozenset(topic for topic in topics() if _matches(pattern.split("."), topic.split(".")))
+    found = frozenset(topic for topic in topics() if matches(pattern, topic))
     if not found:
         raise UnknownTopic(f"no event is called {pattern!r}; topics are <kind>.<fact>, such as model.train.succeeded")
     return found
@@ -29,11 +30,3 @@ def matching(pattern: str) -> frozenset[str]:
 def all_matching(patterns: Iterable[str]) -> frozenset[str]:
     """Raises UnknownTopic."""
     return frozenset().union(*map(matching, patterns))
-
-
-def _matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
-    if not pattern:
-        return not words
-    if pattern[0] == "#":
-        return any(_matches(pattern[1:], words[at:]) for at in range(len(words) + 1))
-    return bool(words) and pattern[0] in ("*", words[0]) and _matches(pattern[1:], words[1:])

@@ -16,6 +16,8 @@ from messaging import names
 from messaging.publisher import BrokerUnavailable
 from schemas.kinds import kinds
 from schemas.lifecycle import JobCancelled
+from schemas.notifications import USUAL_TOPICS
+from schemas.topics import ending
 
 # A quorum queue sends a message to its dead-letter exchange when it was returned more often than this: it keeps
 # killing its worker. A crash or a lost connection returns innocent bystanders too, once each (see consumer.py).
@@ -80,6 +82,7 @@ def topology(kind_names: Iterable[str]) -> Topology:
         queues=(
             Queue(names.LEDGER, _quorum(UNLIMITED_DELIVERIES)),
             Queue(names.DEAD, _quorum(UNLIMITED_DELIVERIES)),
+            Queue(names.NOTIFICATIONS, _quorum(UNLIMITED_DELIVERIES)),
             *(_work_queue(kind) for kind in kind_names),
             *(_retry_queue(delay_s) for delay_s in names.RETRY_TIERS_S),
         ),
@@ -87,6 +90,7 @@ def topology(kind_names: Iterable[str]) -> Topology:
             Binding(names.LEDGER, names.COMMANDS, "#"),
             Binding(names.LEDGER, names.EVENTS, "#"),
             Binding(names.DEAD, names.DEAD, ""),
+            *(Binding(names.NOTIFICATIONS, names.EVENTS, key) for topic in USUAL_TOPICS for key in ending(topic)),
             *(Binding(names.work_queue(kind), names.COMMANDS, kind) for kind in kind_names),
             *(Binding(tier, tier, "") for tier in tiers),
         ),

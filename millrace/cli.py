@@ -12,7 +12,7 @@ import httpx
 import typer
 from pydantic import ValidationError
 
-from millrace import datasets_cli, demo, dlq, models_cli, subscriptions_cli
+from millrace import datasets_cli, demo, dlq, models_cli, notifications_cli, subscriptions_cli
 from millrace import why as explanations
 from millrace.client import ProblemError
 from millrace.output import AsJson, complaints, console, json_object, open_client, print_json, say
@@ -31,6 +31,8 @@ app.add_typer(datasets_cli.app, name="datasets")
 app.add_typer(models_cli.app, name="models")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(subscriptions_cli.app, name="subscriptions")
+app.add_typer(notifications_cli.webhooks, name="webhooks")
+app.add_typer(notifications_cli.notifications, name="notifications")
 
 
 @app.command()

@@ -21,6 +21,7 @@ from pydantic import JsonValue, ValidationError
 from millrace.datasets import Datasets
 from millrace.dead_letters import DeadLetters
 from millrace.models import Models
+from millrace.notifications import Notifications, Webhooks
 from millrace.paging import pages
 from schemas.lifecycle import JobState
 from schemas.problems import Problem
@@ -90,6 +91,8 @@ class Client:
         self.dead_letters = DeadLetters(self._request)
         self.datasets = Datasets(self._request)
         self.models = Models(self._request)
+        self.webhooks = Webhooks(self._request)
+        self.notifications = Notifications(self._request)
 
     def submit(
         self,

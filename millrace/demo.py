@@ -1,10 +1,11 @@
 """`millrace demo`: embed a few hundred real paragraphs through the running stack, search them by meaning, profile
-them as a table, and train a model that tells which package a paragraph comes from."""
+them as a table, train a model that tells which package a paragraph comes from, and find out that it was told of."""
 
 import ast
 import csv
 import re
 import sysconfig
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from millrace.client import Client
 from millrace.following import followed, succeeded
+from millrace.stack.errors import StackError
 from millrace.stack.settings import StackSettings
 from schemas.jobs.dataset_profile import DatasetProfiled
 from schemas.jobs.model_predict import RowsPredicted
@@ -44,6 +46,7 @@ _PER_JOB = 4
 _CONCURRENT = 16
 _WAIT_S = 60
 _SEARCH_S = 20
+_TOLD_WITHIN_S, _LOOK_EVERY_S = 15.0, 0.3
 _QUERY = "wait a little longer before each new try after a failure"
 
 
@@ -53,6 +56,7 @@ The stack goes on running. Try next:
   millrace jobs                                                 what has just run
   millrace datasets add FILE; millrace datasets profile NAME    a table of your own
   millrace models train NAME COLUMN                             a model that predicts a column of it
+  millrace notifications ls                                     what has ended meanwhile; `millrace webhooks add`
   millrace submit text.embed '{"inputs": ["a text"]}' --wait 10
   millrace submit system.probe '{"failure": "error"}'           then see it being retried: millrace jobs
   millrace down                                                 stop everything
@@ -109,7 +113,7 @@ def run(client: Client, console: Console) -> None:
         table.add_row(f"{similarity:.3f}", paragraph.origin, paragraph.text[:160])
     console.print(table)
     _describe(client, corpus, console)
-    _learn(client, console)
+    _tell(client, _learn(client, console), console)
     console.print(_NEXT, markup=False)
 
 
@@ -130,8 +134,9 @@ def _describe(client: Client, corpus: list[Paragraph], console: Console) -> None
     console.print(f"Its report: {report.as_uri()}", markup=False)
 
 
-def _learn(client: Client, console: Console) -> None:
-    """Train a model on the table, show how good it is, and ask it about a sentence that it has not seen."""
+def _learn(client: Client, console: Console) -> Job:
+    """Train a model on the table, show how good it is, and ask it about a sentence that it has not seen. The
+    training."""
     console.print(f"\nLearning which package a paragraph comes from; the search takes {_SEARCH_S} s:")
     # The name of the object would tell the package.
     asked = client.models.train("docstrings", "package", exclude=["object"], budget_s=_SEARCH_S, name="package-of")
@@ -148,6 +153,19 @@ def _learn(client: Client, console: Console) -> None:
     found = RowsPredicted.model_validate(answered.result)
     likely = max((found.probabilities or [[0.0]])[0])
     console.print(f"“{_QUERY}” sounds like {found.predictions[0]} ({likely:.0%}).")
+    return asked
+
+
+def _tell(client: Client, training: Job, console: Console) -> None:
+    """Show that whoever was not watching finds a notification that the training has ended."""
+    until = time.monotonic() + _TOLD_WITHIN_S
+    while time.monotonic() < until:
+        for told in islice(client.notifications.find(page_size=20), 20):
+            if told.job_id == training.id:
+                console.print(f"\nMeanwhile a notification has arrived: {told.title}. {told.text}", markup=False)
+                return
+        time.sleep(_LOOK_EVERY_S)
+    raise StackError("no notification has arrived: does the pool `notifications` run?")
 
 
 def _write_table(corpus: list[Paragraph], file: Path) -> None:

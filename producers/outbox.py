@@ -1,15 +1,17 @@
 """Where messages of the domain leave: claim-checks large bodies, then publishes under the right names."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from messaging import names
 from messaging.dead_letter import Forensics, without_forensics
-from messaging.message import Claim, OutgoingMessage, message_for, without_broker_headers
+from messaging.message import Claim, OutgoingMessage, message_for, own_headers, without_broker_headers
 from messaging.publisher import Publisher
 from schemas.contract import Contract
 from schemas.envelope import Envelope
 from schemas.lifecycle import LifecycleEvent
 from storage.blobs import BlobStore
+from storage.schedule import Scheduled
 
 # What a quorum queue writes to its log for every replica, and keeps in memory; larger bodies travel by reference.
 CLAIM_CHECK_BYTES = 256 * 1024
@@ -22,6 +24,8 @@ class Parcel:
     message: OutgoingMessage
     exchange: str
     routing_key: str
+    not_before: datetime | None = None
+    """When it may be published; what waits for that is in the store."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,24 @@ def delayed(envelope: Envelope, headers: dict[str, object], body: bytes, delay_s
     """
     message = OutgoingMessage(without_broker_headers(headers) | envelope.headers(), body)
     return Parcel(message, names.retry_tier(delay_s), names.work_queue(envelope.kind))
+
+
+def postponed(envelope: Envelope, headers: dict[str, object], body: bytes, not_before: datetime) -> Parcel:
+    """A command that goes back to its work queue at a time."""
+    message = OutgoingMessage(own_headers(headers) | envelope.headers(), body)
+    return Parcel(message, names.DEFAULT_EXCHANGE, names.work_queue(envelope.kind), not_before)
+
+
+def scheduled(parcel: Parcel, not_before: datetime) -> Scheduled:
+    """A postponed command as the store keeps it."""
+    envelope, message = Envelope.from_headers(parcel.message.headers), parcel.message
+    attempt = (envelope.generation, envelope.attempt)
+    return Scheduled(envelope.job_id, attempt, not_before, parcel.routing_key, message.headers, message.body)
+
+
+def due(found: Scheduled) -> Parcel:
+    """What was scheduled, to be published now."""
+    return Parcel(OutgoingMessage(found.headers, found.body), names.DEFAULT_EXCHANGE, found.queue)
 
 
 def returned(kind: str, headers: dict[str, object], body: bytes) -> Parcel:

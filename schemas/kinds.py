@@ -25,6 +25,9 @@ class JobKind(Generic[P, R]):
     result: type[R]
     max_attempts: int = 5
     """How often a failing job is tried before it becomes a dead letter."""
+    backoff_s: tuple[int, ...] = ()
+    """Seconds from each failed attempt to the next, the last of them from then on; when empty 1, 2, 4 and so on up to
+    the longest delay tier. Longer ones wait in the store, which is for kinds that run short."""
     finishes_early: bool = False
     """Whether a running job can be asked to end with what it has found so far."""
 

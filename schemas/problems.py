@@ -194,4 +194,20 @@ PROBLEM_TYPES = _types(
         "This model cannot be loaded",
         "Only safetensors weights are loaded, and no code that comes with a model.",
     ),
+    ProblemType("receiver-gone", None, "Nobody is there to be told", "The endpoint or subscription was removed."),
+    ProblemType(
+        "endpoint-disabled",
+        None,
+        "The endpoint is disabled",
+        "`GET /v1/webhooks/{id}` says why. Enable it with `PATCH`, then `POST /v1/webhooks/{id}/recover`.",
+    ),
+    ProblemType(
+        "address-not-allowed",
+        None,
+        "The receiver is in a network that may not be reached",
+        "Use a public address, or ask the operator to allow the network (`MILLRACE_NOTIFICATIONS_ALLOWED_NETWORKS`).",
+    ),
+    ProblemType("channel-not-set-up", None, "This channel is not set up here", "`detail` says what is missing."),
+    ProblemType("refused-by-receiver", None, "The receiver refuses it for good", "`detail` says what it answered."),
+    ProblemType("superseded", None, "The job has been replayed since", "The end of its replay is told by itself."),
 )

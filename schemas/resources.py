@@ -107,8 +107,8 @@ class RetryState(Resource):
     attempt: int
     """The attempt that waits."""
     at: Time
-    tier_s: int
-    """The delay tier that it waits in, in seconds."""
+    tier_s: int | None
+    """The delay tier that it waits in, in seconds; null where it waits in the store, longer than in any tier."""
     error: JobFailure | None = None
     """What the attempt before ended with."""
 

@@ -230,6 +230,15 @@ async def get(job_id: str) -> JobDocument | None:
         raise StoreUnavailable(str(error)) from error
 
 
+async def outline(database: Database, job_id: str) -> dict[str, Any] | None:
+    """The document without its parameters, past Beanie, for workers. Raises StoreUnavailable."""
+    try:
+        found = await database[JobDocument.Settings.name].find_one({"_id": job_id}, {"params": 0, "progress": 0})
+    except PyMongoError as error:
+        raise StoreUnavailable(str(error)) from error
+    return None if found is None else dict(found)
+
+
 async def page(wanted: JobFilter, limit: int, after: tuple[datetime, str] | None) -> list[JobDocument]:
     """Newest first, from behind `after` = (created_at, id): stable while jobs are added. Raises StoreUnavailable."""
     query = wanted.query()

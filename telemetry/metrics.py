@@ -47,3 +47,4 @@ DATASET_ROWS = Counter("millrace_dataset_rows_total", "Rows of ingested files, k
 DATASET_BYTES = Counter("millrace_dataset_bytes_total", "Bytes of the tables that were made of them")
 SUBSCRIBERS = Gauge("millrace_subscribers", "Streams and sockets that are open now", ["transport"])
 GAPS = Counter("millrace_subscriber_gaps_total", "Times that a subscriber was told that events are missing")
+NOTIFICATIONS = Counter("millrace_notifications_total", "Attempts to tell somebody of an event", ["channel", "state"])

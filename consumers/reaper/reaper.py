@@ -1,6 +1,7 @@
 """What nobody else would do: end leases whose holder is gone, publish what a dead worker decided, abort what waited
-past its deadline, publish again what nothing holds, remove blobs that nothing names. Several reapers may compete: a
-lease changes under a guard, which one of them passes, and what they tell twice folds into nothing."""
+past its deadline, publish what was scheduled for later, and what nothing holds, remove blobs that nothing names.
+Several reapers may compete: a lease changes under a guard, which one of them passes, and what they tell twice folds
+into nothing."""
 
 import asyncio
 import time
@@ -23,8 +24,9 @@ from messaging.topology import WORK_DELIVERY_LIMIT
 from producers.catalog import CATALOGED
 from producers.jobs import command_known_as
 from producers.leases import publish_outbox, put_back, settlement
-from producers.outbox import dead_letter
+from producers.outbox import dead_letter, due
 from producers.reconciliation import reconcile
+from storage import schedule
 from storage.blobs import BlobStore
 from storage.cancellation import end
 from storage.documents import LeaseState
@@ -57,6 +59,7 @@ class Reaper:
         while True:
             await self._round(self._reap_leases)
             await self._round(self._abort_missed)
+            await self._round(self._release)
             self._last_round = datetime.now(UTC)
             await asyncio.sleep(self._settings.interval_s)
 
@@ -115,6 +118,12 @@ class Reaper:
                 await self._outbox.tell(command_known_as(job_id, waiting).event(event, source=self._worker), event)
                 log.info("deadline_missed", job_id=job_id, kind=waiting["kind"])
             await self._projection.looked_at(job_id)
+
+    async def _release(self) -> None:
+        """Published before it is forgotten: what is published twice is one attempt all the same."""
+        for found in await schedule.due(self._database, datetime.now(UTC), _AT_ONCE):
+            await self._outbox.send(due(found))
+            await schedule.remove(self._database, found)
 
     async def _reconcile(self) -> None:
         """What was published again a while ago may wait behind much else: let it, or the heap only grows."""

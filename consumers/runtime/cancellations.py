@@ -35,7 +35,7 @@ class Cancellations:
     def __init__(self, projection: JobProjection) -> None:
         self._projection = projection
         self._heard: OrderedDict[_Attempt, datetime] = OrderedDict()
-        self._stops: dict[_Attempt, Callable[[], None]] = {}
+        self._stops: dict[_Attempt, list[Callable[[], None]]] = {}
         self._heard_all_since = _DEAF
 
     def on_connected(self, connected: bool) -> None:
@@ -48,7 +48,7 @@ class Cancellations:
             log.warning("control_message_ignored", error=str(error))
             return
         self._remember(envelope)
-        if stop := self._stops.get((envelope.job_id, envelope.generation)):
+        for stop in self._stops.get((envelope.job_id, envelope.generation), ()):
             log.info("cancelling", job_id=envelope.job_id)
             stop()
 
@@ -71,15 +71,19 @@ class Cancellations:
 
     @contextmanager
     def stoppable(self, envelope: Envelope, stop: Callable[[], None]) -> Iterator[None]:
-        """Call `stop` when the job is cancelled meanwhile, or was since it was asked about."""
+        """Call `stop` when the job is cancelled meanwhile, or was since it was asked about. A command that was
+        published twice may run twice at a time."""
         attempt = (envelope.job_id, envelope.generation)
-        self._stops[attempt] = stop
+        stops = self._stops.setdefault(attempt, [])
+        stops.append(stop)
         if attempt in self._heard:
             stop()
         try:
             yield
         finally:
-            del self._stops[attempt]
+            stops.remove(stop)
+            if not stops:
+                self._stops.pop(attempt, None)
 
     def _remember(self, envelope: Envelope) -> None:
         self._heard[envelope.job_id, envelope.generation] = datetime.now(UTC)

@@ -12,7 +12,8 @@ from consumers.runtime.verdicts import RetryLater
 from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
 from messaging.history import with_attempt
-from producers.outbox import Outbox, Parcel, dead_letter, delayed
+from messaging.retry import beyond_tiers
+from producers.outbox import Outbox, Parcel, dead_letter, delayed, postponed
 from schemas.contract import Contract
 from schemas.envelope import Envelope
 from storage.blobs import BlobStore, BlobUnavailable
@@ -56,7 +57,10 @@ async def parcels(decision: Decision, command: Command, outbox: Outbox, worker: 
             # The event first: a crash between the two then repeats this attempt, where it would double the next one.
             following = envelope.model_copy(update={"attempt": envelope.attempt + 1})
             told = await outbox.event(following.event(event, source=worker), event)
-            return [told, delayed(following, with_attempt(command.headers, failed), command.body, delay_s)]
+            headers = with_attempt(command.headers, failed)
+            if beyond_tiers(delay_s):
+                return [told, postponed(following, headers, command.body, event.not_before)]
+            return [told, delayed(following, headers, command.body, delay_s)]
         case Postpone(delay_s):
             return [delayed(envelope, command.headers, command.body, delay_s)]
         case Bury(evidence):

@@ -81,6 +81,9 @@ class Handler:
     prefetch: int
     """How many of this kind's jobs one process runs at a time."""
     long: bool = False
+    pauses: bool = True
+    """Whether dead letters in a row mean that something is broken here. Not where each depends on somebody else's
+    server."""
 
     @property
     def in_child(self) -> bool:
@@ -91,11 +94,11 @@ ShortRun = Callable[[Task[P], Any], Awaitable[R]]
 LongRun = Callable[[LongTask[P], Any], Awaitable[R]] | Callable[[ChildTask[P]], R]
 
 
-def handles(kind: JobKind[P, R], *, prefetch: int) -> Callable[[ShortRun[P, R]], Handler]:
+def handles(kind: JobKind[P, R], *, prefetch: int, pauses: bool = True) -> Callable[[ShortRun[P, R]], Handler]:
     """Make a coroutine function the handler of `kind`. Its second argument is what the pool's `resources` yields."""
 
     def declare(run: ShortRun[P, R]) -> Handler:
-        return Handler(kind, run, prefetch)
+        return Handler(kind, run, prefetch, pauses=pauses)
 
     return declare
 
@@ -103,6 +106,8 @@ def handles(kind: JobKind[P, R], *, prefetch: int) -> Callable[[ShortRun[P, R]],
 def handles_long(kind: JobKind[P, R], *, slots: int = 1) -> Callable[[LongRun[P, R]], Handler]:
     """Make `run` the handler of a kind whose jobs take longer than a message should be held. At most `slots` of them
     run in one process at a time."""
+    if kind.backoff_s:
+        raise TypeError(f"{kind.name} runs long, and its attempts wait in delay tiers only")
 
     def declare(run: LongRun[P, R]) -> Handler:
         return Handler(kind, run, slots, long=True)

@@ -13,6 +13,7 @@ from messaging.dead_letter import Forensics, Reason
 from messaging.retry import next_delay_s, tier_of_at_least
 from schemas.dead_letters import FailedAttempt
 from schemas.envelope import Envelope
+from schemas.kinds import AnyKind
 from schemas.lifecycle import JobAborted, JobError, JobFailed, JobRetryScheduled, LifecycleEvent
 
 
@@ -25,7 +26,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Retry:
-    """Publish the event and send the next attempt to a delay tier."""
+    """Publish the event and send the next attempt to a delay tier, or into the store if no tier is as long."""
 
     event: JobRetryScheduled
     delay_s: int
@@ -54,7 +55,7 @@ class Attempt:
     """What the decision after a failure depends on, beside the error."""
 
     envelope: Envelope
-    max_attempts: int
+    kind: AnyKind
     started_at: datetime
     queue: str
     rng: random.Random
@@ -93,7 +94,7 @@ def after_failure(error: Exception, attempt: Attempt) -> Finish | Retry | Bury:
         return Finish(JobFailed(started_at=attempt.started_at, finished_at=now, error=refusal))
     asked_s = error.delay_s if isinstance(error, RetryLater) else None
     number = attempt.envelope.attempt
-    delay_s = next_delay_s(number, attempt.max_attempts, asked_s, attempt.rng)
+    delay_s = next_delay_s(number, attempt.kind.max_attempts, asked_s, attempt.rng, attempt.kind.backoff_s)
     if delay_s is None:
         return Bury(forensics(error, Reason.EXHAUSTED, attempt.queue, attempt.started_at))
     not_before = now + timedelta(seconds=delay_s)

@@ -1,6 +1,7 @@
 """Where the jobs of one kind are served: what both modes need, and what they do alike."""
 
 import random
+import sys
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Any
@@ -19,9 +20,10 @@ from consumers.runtime.verdicts import Verdict
 from messaging import names
 from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
-from producers.outbox import Parcel
+from producers.outbox import Parcel, scheduled
 from schemas.envelope import Envelope
 from schemas.lifecycle import JobSucceeded
+from storage import schedule
 from storage.jobs import JobProjection
 
 log = structlog.get_logger()
@@ -37,7 +39,8 @@ class Station:
         most_dead_letters: int,
     ) -> None:
         self.handler, self.resources, self.services = handler, resources, services
-        self.cancellations, self.ceiling = cancellations, Ceiling(most_dead_letters)
+        self.cancellations = cancellations
+        self.ceiling = Ceiling(most_dead_letters if handler.pauses else sys.maxsize)
         self.projection = JobProjection(services.database)
         self.kind, self.queue = handler.kind.name, names.work_queue(handler.kind.name)
         self.outbox, self.worker = services.outbox, services.worker
@@ -63,14 +66,20 @@ class Station:
         except Exception as error:
             if not isinstance(error, Verdict | Undecodable):
                 log.warning("handler_raised", exc_info=error)
-            most = self.handler.kind.max_attempts
-            attempt = Attempt(command.envelope, most, started_at, self.queue, self._rng)
+            attempt = Attempt(command.envelope, self.handler.kind, started_at, self.queue, self._rng)
             decision = judge(error, attempt, self.ceiling)
             messages = await self.parcels(decision, command)
         return decision, messages
 
     async def parcels(self, decision: Decision, command: Command) -> list[Parcel]:
         return await until_done(parcels, decision, command, self.outbox, self.worker)
+
+    async def send(self, parcel: Parcel) -> None:
+        """Raises PublishFailed, or StoreUnavailable for what is to wait longer than in any delay tier."""
+        if parcel.not_before is None:
+            await self.outbox.send(parcel)
+        else:
+            await schedule.put(self.services.database, scheduled(parcel, parcel.not_before))
 
     async def give_up(self, delivery: Delivery, error: Exception) -> None:
         """Settle a message that cannot be read, or on which our own code failed."""

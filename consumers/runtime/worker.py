@@ -115,7 +115,7 @@ class Worker:
         before = _FAILPOINTS.get(type(decision), "worker.before-outcome")
         for message in messages:
             failpoints.reach(before)
-            await until_done(self._station.outbox.send, message)
+            await until_done(self._station.send, message)
         failpoints.reach("worker.after-outcome")
         observe(decision, self.kind, self._station.queue)
 

@@ -31,11 +31,12 @@ def assemble(settings: StackSettings, specs: Sequence[ProcessSpec]) -> Assembly:
     """Choose servers and ports; start nothing. Raises StackError for what is missing or taken."""
     port = _gateway_port(settings)
     services = _services(settings)
-    contract = _contract(settings, port, services)
+    api_url = f"http://{_reachable(settings.host)}:{port}"
+    contract = _contract(settings, port, services) | {"MILLRACE_PUBLIC_URL": settings.public_url or api_url}
     processes = tuple(
         _process(spec, port if spec.name == GATEWAY.name else free_port(), settings, contract) for spec in specs
     )
-    return Assembly(services, processes, f"http://{_reachable(settings.host)}:{port}", contract)
+    return Assembly(services, processes, api_url, contract)
 
 
 def _services(settings: StackSettings) -> tuple[Unit, ...]:

@@ -34,7 +34,10 @@ def pool_process(*pools: str) -> ProcessSpec:
     return ProcessSpec("+".join(pools), ("-m", "consumers", *pools, "--port", "{port}"), pools=pools)
 
 
-DEFAULT_POOLS = "ledger,dead_letters+operations+reaper,diagnostics+prediction,inference,ingestion+profiling+training"
+DEFAULT_POOLS = (
+    "ledger,dead_letters+notifications+operations+reaper,diagnostics+prediction,inference,"
+    "ingestion+profiling+training"
+)
 """A process each; the light ones share one, as do those that work in child processes."""
 
 

@@ -14,6 +14,8 @@ class StackSettings(BaseSettings):
     """Where the gateway listens. Everything else listens on 127.0.0.1."""
     port: int | None = Field(None, ge=1, le=65535)
     """The gateway's port: when unset 8000, or a free one if that is taken."""
+    public_url: str | None = None
+    """Where people reach the gateway; when unset where it listens."""
     api_key: str | None = None
     """When unset the gateway makes one and keeps it in the data directory."""
     rabbitmq_url: str | None = Field(None, validation_alias="RABBITMQ_URL")

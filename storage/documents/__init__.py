@@ -5,18 +5,39 @@ from beanie import Document
 from storage.documents.claims import StoredClaim
 from storage.documents.datasets import DatasetDocument, DatasetVersionDocument, ProfileDocument
 from storage.documents.jobs import DeadlineDocument, JobDocument
-from storage.documents.leases import LeaseDocument, LeaseState, OutgoingDocument, WorkerDocument
+from storage.documents.leases import LeaseDocument, LeaseState, OutgoingDocument, ScheduledDocument, WorkerDocument
 from storage.documents.letters import AuditDocument, AuditEntry, DeadLetterDocument, Letter, LetterEdit, LetterState
 from storage.documents.models import ModelDocument, ModelVersionDocument, PluginDocument, PredictionDocument
+from storage.documents.notifications import (
+    Browser,
+    DeliveryDocument,
+    Endpoint,
+    Entry,
+    Held,
+    HeldDocument,
+    NotificationDocument,
+    PreferencesDocument,
+    PushKeyDocument,
+    PushSubscriptionDocument,
+    StoredSecret,
+    Told,
+    WebhookDocument,
+)
 
 __all__ = [
     "DOCUMENTS",
     "AuditDocument",
     "AuditEntry",
+    "Browser",
     "DatasetDocument",
     "DatasetVersionDocument",
     "DeadLetterDocument",
     "DeadlineDocument",
+    "DeliveryDocument",
+    "Endpoint",
+    "Entry",
+    "Held",
+    "HeldDocument",
     "JobDocument",
     "LeaseDocument",
     "LeaseState",
@@ -25,11 +46,19 @@ __all__ = [
     "LetterState",
     "ModelDocument",
     "ModelVersionDocument",
+    "NotificationDocument",
     "OutgoingDocument",
     "PluginDocument",
     "PredictionDocument",
+    "PreferencesDocument",
     "ProfileDocument",
+    "PushKeyDocument",
+    "PushSubscriptionDocument",
+    "ScheduledDocument",
     "StoredClaim",
+    "StoredSecret",
+    "Told",
+    "WebhookDocument",
     "WorkerDocument",
 ]
 
@@ -47,4 +76,12 @@ DOCUMENTS: tuple[type[Document], ...] = (
     ModelVersionDocument,
     PredictionDocument,
     PluginDocument,
+    ScheduledDocument,
+    WebhookDocument,
+    PreferencesDocument,
+    PushSubscriptionDocument,
+    PushKeyDocument,
+    DeliveryDocument,
+    HeldDocument,
+    NotificationDocument,
 )

@@ -1,4 +1,4 @@
-"""Who runs a long job, and who is there to run any."""
+"""Who runs a long job, who is there to run any, and what is to be run later."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -84,3 +84,20 @@ class WorkerDocument(Document):
     class Settings:
         name = "workers"
         indexes = [IndexModel([("heartbeat_at", ASCENDING)], expireAfterSeconds=24 * 3600)]  # noqa: RUF012
+
+
+class ScheduledDocument(Document):
+    """A command that waits for its time, which is further away than any delay tier."""
+
+    id: str  # type: ignore[assignment]  # the job's
+    schema_version: int = 1
+    attempt: list[int]
+    """Generation and attempt."""
+    not_before: datetime
+    queue: str
+    headers: dict[str, Any]
+    body: bytes
+
+    class Settings:
+        name = "schedule"
+        indexes = [IndexModel([("not_before", ASCENDING)])]  # noqa: RUF012

@@ -38,6 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     bin_folder = str(Path(sys.executable).parent)
     environment = inherited | {
         "MILLRACE_DATA_DIR": str(tmp_path_factory.mktemp("stack")),
+        "MILLRACE_NOTIFICATIONS_ALLOWED_NETWORKS": "127.0.0.0/8",  # receivers of the examples run here
         "MILLRACE_PORT": str(free_port()),  # the default may be wanted by another stack that starts just now
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from millrace.stack.ports import free_port
 from millrace.stack.process import Child
 from schemas.envelope import Envelope
 from tests.acceptance.conftest import ROOT, Stack
@@ -83,6 +84,7 @@ def test_the_demo_finds_what_was_asked_for(stack: Stack) -> None:
     card = Path(re.findall(r"Its card: file://(\S+)", printed)[0])
     assert "<title>package-of" in card.read_text()
     assert re.search(r"sounds like \w+ \(\d+%\)", printed)
+    assert "a notification has arrived: model.train succeeded. package-of. It took" in printed
 
 
 def test_the_dataset_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
@@ -111,6 +113,19 @@ def test_the_model_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> Non
     assert '"status":"succeeded"' in printed
     assert '"verdict":"unsure"' in printed, "two rows are no sample"
     assert "<title>" in (tmp_path / "card.html").read_text()
+
+
+def test_the_notification_guide_tells_a_receiver_that_verifies(stack: Stack, tmp_path: Path) -> None:
+    in_application, by_webhook = blocks("docs/guides/notifications.md", "sh")
+    (tmp_path / "receiver.py").write_text(blocks("docs/guides/notifications.md", "python")[0])
+    port = str(free_port())
+    script = f"cd {tmp_path}\nexport PORT={port}\n{by_webhook.replace('9009', port)}\nkill %1\n{in_application}"
+    printed = stack.run("bash", "-euc", script, within_s=120)
+    assert re.search(r"^msg_\w+ notification.test {'message'", printed, re.MULTILINE)
+    assert re.search(r"succeeded: 204, after 0\.\d+ s", printed)
+    assert re.search(r"notification.test +delivered +\d +204", printed)
+    assert "system.probe.succeeded" in printed
+    assert "all read" in printed
 
 
 @pytest.mark.parametrize("library", ["aio-pika", "faststream"])

@@ -9,7 +9,7 @@ from consumers.runtime.verdicts import HaltConsumer, Reject, RetryLater
 from messaging.dead_letter import Reason
 from messaging.names import RETRY_TIERS_S
 from messaging.retry import next_delay_s
-from schemas.jobs.system_probe import RunProbe
+from schemas.jobs.system_probe import SYSTEM_PROBE, RunProbe
 from schemas.lifecycle import JobAborted, JobFailed
 from tests.support.wire import command
 
@@ -47,13 +47,21 @@ def test_an_asked_delay_takes_the_next_longer_tier(asked_s: float, expected: int
     assert next_delay_s(1, 9, asked_s, _NeverJitter()) == expected
 
 
+def test_a_kind_may_wait_by_a_list_of_its_own_and_longer_than_any_tier() -> None:
+    delays = [next_delay_s(n, 99, None, _AlwaysJitter(), (1, 30, 3_600)) for n in range(1, 5)]
+    assert delays == [2, 64, 3_600, 3_600]
+    assert next_delay_s(3, 99, None, _NeverJitter(), (1, 30, 3_600)) == pytest.approx(4_500, abs=10)
+    assert next_delay_s(1, 99, 600, _AlwaysJitter(), (1, 30, 3_600)) == 600
+    assert next_delay_s(9, 9, None, _NeverJitter(), (1, 30, 3_600)) is None
+
+
 def test_the_last_attempt_has_no_next() -> None:
     assert next_delay_s(5, 5, None, _NeverJitter()) is None
 
 
 def _attempt(number: int = 1, deadline: datetime | None = None) -> Attempt:
     envelope = command(RunProbe, attempt=number, deadline=deadline)
-    return Attempt(envelope, max_attempts=5, started_at=NOW, queue="mr.work.x", rng=_NeverJitter())
+    return Attempt(envelope, SYSTEM_PROBE, started_at=NOW, queue="mr.work.x", rng=_NeverJitter())
 
 
 def _after(error: Exception, attempt: int = 1) -> Finish | Retry | Bury:

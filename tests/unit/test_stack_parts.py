@@ -59,6 +59,7 @@ def test_every_process_is_told_where_everything_is(settings: StackSettings, tmp_
         "MILLRACE_DATA_DIR": str(tmp_path),
         "MILLRACE_HOST": "127.0.0.1",
         "MILLRACE_PORT": port,
+        "MILLRACE_PUBLIC_URL": assembly.api_url,
     }
     assert assembly.processes[0].health_url == f"http://127.0.0.1:{port}/health/ready"
     assert assembly.processes[1].health_url.endswith("/healthz")
