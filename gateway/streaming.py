@@ -44,7 +44,7 @@ class EventStream(StreamingResponse):
 
 
 class _Watch:
-    """Ends a stream whose client takes nothing. One timer for all that is sent: one for each was most of the price."""
+    """Ends a stream whose client takes nothing. One timer for all that is sent: one for each was half the price."""
 
     def __init__(self) -> None:
         task = asyncio.current_task()
