@@ -5,9 +5,9 @@ Meanwhile no-op jobs run: at a steady rate, or as fast as 32 connections submit 
 listened to everything, that would be a million events a second, more than these cores can write.) An event's age is
 taken when its bytes arrive, from the time that its worker gave it: it has been published, folded and stored by then.
 
-`stopped` are a thousand streams of everything whose clients never read, and two queues on the broker, one that nobody
-reads and one whose consumer acknowledges nothing. Each turn has a gateway that was started for it, whose memory is
-compared before and after they have come.
+`stopped` are a hundred streams of everything whose clients never read, filled until they stand, and two queues on the
+broker, one that nobody reads and one whose consumer acknowledges nothing. Each turn has a gateway of its own, whose
+memory is compared before and after they have come.
 """
 
 import asyncio
@@ -36,6 +36,10 @@ from messaging.subscriptions import Bounds, Subscriptions
 
 SUBSCRIBERS = 1_000
 OF_EVERYTHING = 10
+STANDING = 100
+"""Few, because the kernel takes some megabytes for each before it makes the gateway wait."""
+FILLING = 250
+"""Jobs of 15 kB that do that."""
 RARE = "system.probe.failed"
 BEACON_S = 0.2
 FLAT_OUT = "flat out"
@@ -136,17 +140,29 @@ async def crowd(stack: Stack, mode: str) -> AsyncIterator[Crowd]:
     first = [await connect(stack, ask(stack, "#")) for _ in range(OF_EVERYTHING)]
     before = gateway.memory_info().rss
     if mode == STOPPED:
-        found.everything = await _many(lambda: connect(stack, ask(stack, "#"), reads=False), SUBSCRIBERS)
+        found.everything = await _many(lambda: connect(stack, ask(stack, "#"), reads=False), STANDING)
+        await _fill(stack)
     else:
         found.everything = first
         found.rare = await _many(lambda: connect(stack, ask(stack, RARE)), SUBSCRIBERS - OF_EVERYTHING)
-    found.kb_each = (gateway.memory_info().rss - before) / 1000 / (SUBSCRIBERS - len(first) * (mode != STOPPED))
+    came = len(found.rare) or len(found.everything)
+    found.kb_each = (gateway.memory_info().rss - before) / 1000 / came
     try:
         yield found
     finally:
         for subscriber in (*first, *found.rare, *found.everything):
             if subscriber.transport:
                 subscriber.transport.abort()
+
+
+async def _fill(stack: Stack) -> None:
+    body = json.dumps({"kind": "system.probe", "params": {"payload": {"x": "x" * 15_000}}}).encode()
+    request = http_request("POST", "/v1/jobs", body, {**stack.key(), "prefer": "wait=10"})
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", stack.port)
+    for _ in range(FILLING):
+        if (await connection.request(request)).status != 200:
+            raise BenchmarkError("a job that fills the streams has not ended")
+    connection.close()
 
 
 async def _many(connecting: Callable[[], Awaitable[Subscriber]], count: int) -> list[Subscriber]:

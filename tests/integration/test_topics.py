@@ -8,7 +8,9 @@ from itertools import count
 
 import pytest
 from redis.asyncio import Redis as RedisClient
+from starlette.types import Message
 
+from gateway import streaming
 from gateway import topics as topics_module
 from gateway.topics import BUFFER, Listener, Missed, News, Opened, Topics, open_topics
 from messaging.topics import UnknownTopic, matching, topics
@@ -262,3 +264,25 @@ async def test_nobody_is_asked_while_nobody_listens(bench: Bench) -> None:
 async def _commands(bench: Bench) -> int:
     stats = await bench.client.info("commandstats")
     return int(stats["cmdstat_xread"]["calls"])
+
+
+async def test_a_stream_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "STALLED_S", 0.1)
+    written: list[object] = []
+
+    async def events() -> AsyncIterator[str]:
+        while True:
+            yield streaming.KEEP_ALIVE
+
+    async def send(message: Message) -> None:
+        written.append(message)
+        if len(written) > 3:
+            await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with asyncio.timeout(5):
+        await streaming.EventStream(events())({"type": "http"}, receive, send)
+    assert len(written) == 4
