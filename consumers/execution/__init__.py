@@ -1,0 +1,1 @@
+"""Code of users: runs, and tasks of their own, in the sandbox."""
