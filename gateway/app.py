@@ -24,6 +24,7 @@ from gateway.middleware import Front
 from gateway.openapi import with_problem_schema
 from gateway.routes import (
     asyncapi,
+    code,
     datasets,
     dead_letters,
     health,
@@ -33,6 +34,8 @@ from gateway.routes import (
     models,
     predictions,
     profiles,
+    runs,
+    tasks,
     uploads,
 )
 from gateway.settings import GatewaySettings
@@ -43,6 +46,7 @@ from messaging import topology
 from messaging.inspection import AmqpInspector
 from messaging.publisher import open_publisher
 from messaging.settings import BrokerSettings
+from producers.lint import LintSettings
 from producers.outbox import Outbox
 from storage.blobs import BlobStore
 from storage.cancellation import end
@@ -84,6 +88,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     for part in (
         *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
         *(learning.hot, learning.router, models.router, predictions.router),
+        *(code.router, runs.router, tasks.router),
         *(uploads.router, health.router, asyncapi.router),
     ):
         app.include_router(part)
@@ -147,6 +152,7 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             submission=submission,
             cancellation=cancellation,
             inquiry=inquiry,
+            lint=LintSettings(),
         )
 
 

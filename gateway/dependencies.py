@@ -17,6 +17,7 @@ from gateway.view import JobView
 from gateway.watch import StoreWatch
 from messaging.inspection import Inspector
 from messaging.publisher import Publisher
+from producers.lint import LintSettings
 from storage.blobs import BlobStore
 from storage.database import Database
 from storage.feed import FeedReader
@@ -41,6 +42,7 @@ class Parts:
     submission: Submission
     cancellation: Cancellation
     inquiry: Inquiry
+    lint: LintSettings
 
 
 async def parts(request: Request) -> Parts:

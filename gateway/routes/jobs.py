@@ -14,9 +14,10 @@ from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.explanation import explain
 from gateway.hot import HotRoute
+from gateway.known_jobs import find_job, plausible
 from gateway.openapi import PROBLEM_RESPONSES, job_request_body
 from gateway.problems import ProblemError
-from gateway.view import Snapshot, summary
+from gateway.view import summary
 from schemas.kinds import kinds
 from schemas.lifecycle import JobState
 from schemas.resources import CancelRequest, Job, JobExplanation, JobPage, KindDescription
@@ -95,7 +96,7 @@ async def get_job(
     """One job. `If-None-Match` with its `ETag` answers 304; `Prefer: wait=N` answers when it ended."""
     wait_s = preferences.wait_s(request.headers, parts.settings.max_wait_s)
     headers = {"Preference-Applied": f"wait={wait_s:g}"} if wait_s else {}
-    found = await _find(parts, job_id)
+    found = await find_job(parts, job_id)
     if wait_s and not found.terminal:
         async with parts.feed.listening(job_id) as changed:
             changed.set()  # it may have ended between the look above and the listening
@@ -117,7 +118,7 @@ async def stream(job_id: str, request: Request, _principal: Principal, parts: Pa
     The stream ends with the terminal event; a client that has it already gets 204, which keeps it from reconnecting.
     """
     after = preferences.known_order(request.headers)
-    found = await _find(parts, job_id)
+    found = await find_job(parts, job_id)
     if found.terminal and found.order <= after:
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -128,7 +129,7 @@ async def stream(job_id: str, request: Request, _principal: Principal, parts: Pa
 async def why(job_id: str, _principal: Principal, parts: PartsDependency) -> Response:
     """Why the job stands where it stands: its place in the queue, its retry, its lease, the workers of its kind; and
     what happens next. What is away is named in `missing`, and the rest is said all the same."""
-    facts = await parts.inquiry.about(job_id) if _plausible(job_id) else None
+    facts = await parts.inquiry.about(job_id) if plausible(job_id) else None
     if facts is None:
         raise ProblemError("not-found", f"there is no job {job_id!r}")
     explanation = explain(facts)
@@ -141,7 +142,7 @@ async def cancel(
 ) -> Response:
     """Cancel a job, wherever it is: waiting, between attempts, or running. Idempotent. Answers with the job as it is
     then: one that had ended before stays as it was."""
-    found = await parts.cancellation.cancel(await _find(parts, job_id), principal, asked.reason if asked else "")
+    found = await parts.cancellation.cancel(await find_job(parts, job_id), principal, asked.reason if asked else "")
     job = await parts.view.resource(found)
     return Response(
         job.model_dump_json(),
@@ -156,7 +157,7 @@ async def finish(job_id: str, _principal: Principal, parts: PartsDependency) -> 
     """Ask a running job to end early and keep the best that it has found: it ends as `succeeded`, soon after. Its
     worker looks for it every ten seconds. Idempotent; a job that had ended before stays as it was. Kinds that have
     nothing to show before they end answer 409, as does a job that is not running."""
-    found = await _find(parts, job_id)
+    found = await find_job(parts, job_id)
     await parts.cancellation.finish(found)
     job = await parts.view.resource(found)
     return Response(
@@ -174,21 +175,3 @@ async def _events(parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:
             continue
         job = await parts.view.resource(snapshot)
         yield f"id: {snapshot.order}\nevent: {job.status}\ndata: {job.model_dump_json()}\n\n"
-
-
-async def _find(parts: Parts, job_id: str) -> Snapshot:
-    """Raises ProblemError. While the ledger has something to fold nobody can say that there is no such job."""
-    if not _plausible(job_id):
-        raise ProblemError("not-found", f"{job_id!r} is not the id of a job")
-    found = await parts.view.find_new(job_id)
-    if found is not None:
-        return found
-    facts = await parts.inquiry.about_unseen(job_id)
-    if facts.queues is None or facts.unfolded:
-        raise ProblemError("ledger-behind", explain(facts).summary, headers={"Retry-After": "1"})
-    detail = f"there is no job {job_id!r}; one accepted a moment ago may not be visible yet: ask again"
-    raise ProblemError("not-found", detail, headers={"Retry-After": "1"})
-
-
-def _plausible(job_id: str) -> bool:
-    return len(job_id) == 32 and all(character in "0123456789abcdef" for character in job_id)

@@ -34,8 +34,11 @@ def pool_process(*pools: str) -> ProcessSpec:
     return ProcessSpec("+".join(pools), ("-m", "consumers", *pools, "--port", "{port}"), pools=pools)
 
 
-DEFAULT_POOLS = "ledger,dead_letters+operations+reaper,diagnostics+prediction,inference,ingestion+profiling+training"
-"""A process each; the light ones share one, as do those that work in child processes."""
+DEFAULT_POOLS = (
+    "ledger,dead_letters+operations+reaper,diagnostics+prediction,inference,ingestion+profiling+training,execution"
+)
+"""A process each; the light ones share one, as do those that work in child processes. Users' programs run behind one
+of their own, which does nothing else."""
 
 
 def layout(pools: str = DEFAULT_POOLS) -> tuple[ProcessSpec, ...]:

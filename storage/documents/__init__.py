@@ -8,6 +8,7 @@ from storage.documents.jobs import DeadlineDocument, JobDocument
 from storage.documents.leases import LeaseDocument, LeaseState, OutgoingDocument, WorkerDocument
 from storage.documents.letters import AuditDocument, AuditEntry, DeadLetterDocument, Letter, LetterEdit, LetterState
 from storage.documents.models import ModelDocument, ModelVersionDocument, PluginDocument, PredictionDocument
+from storage.documents.tasks import TaskDocument, TaskUseDocument, TaskVersionDocument
 
 __all__ = [
     "DOCUMENTS",
@@ -30,6 +31,9 @@ __all__ = [
     "PredictionDocument",
     "ProfileDocument",
     "StoredClaim",
+    "TaskDocument",
+    "TaskUseDocument",
+    "TaskVersionDocument",
     "WorkerDocument",
 ]
 
@@ -47,4 +51,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     ModelVersionDocument,
     PredictionDocument,
     PluginDocument,
+    TaskDocument,
+    TaskVersionDocument,
+    TaskUseDocument,
 )

@@ -297,7 +297,7 @@ def test_volumes_are_declared_and_owned_by_the_image_user(name: str) -> None:
 def test_each_service_has_the_image_that_can_run_it(name: str) -> None:
     build = OURS[name]["build"]
     assert (build["context"], build["dockerfile"]) == (".", "deploy/Dockerfile")
-    heavy = {"inference", "inference_gpu", "ingestion", "profiling", "training", "prediction"}
+    heavy = {"inference", "inference_gpu", "ingestion", "profiling", "training", "prediction", "execution"}
     assert build["target"] == ("worker" if name in heavy else "gateway")
     declared = {rest.split("=")[0] for step, rest in instructions() if step == "ARG"}
     assert set(build["args"]) <= declared

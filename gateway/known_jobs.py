@@ -1,0 +1,24 @@
+"""Jobs by their id."""
+
+from gateway.dependencies import Parts
+from gateway.explanation import explain
+from gateway.problems import ProblemError
+from gateway.view import Snapshot
+
+
+async def find_job(parts: Parts, job_id: str) -> Snapshot:
+    """Raises ProblemError. While the ledger has something to fold nobody can say that there is no such job."""
+    if not plausible(job_id):
+        raise ProblemError("not-found", f"{job_id!r} is not the id of a job")
+    found = await parts.view.find_new(job_id)
+    if found is not None:
+        return found
+    facts = await parts.inquiry.about_unseen(job_id)
+    if facts.queues is None or facts.unfolded:
+        raise ProblemError("ledger-behind", explain(facts).summary, headers={"Retry-After": "1"})
+    detail = f"there is no job {job_id!r}; one accepted a moment ago may not be visible yet: ask again"
+    raise ProblemError("not-found", detail, headers={"Retry-After": "1"})
+
+
+def plausible(job_id: str) -> bool:
+    return len(job_id) == 32 and all(character in "0123456789abcdef" for character in job_id)
