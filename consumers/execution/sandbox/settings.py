@@ -1,0 +1,34 @@
+"""How programs are run on this host, from the environment."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.execution import Packages
+
+_DATA = ("numpy", "pandas", "scipy", "matplotlib", "pillow")
+_TORCH = (*_DATA, "torch", "transformers", "safetensors")
+
+
+class SandboxSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_SANDBOX_", env_ignore_empty=True, extra="ignore")
+
+    cpus: float = Field(2.0, gt=0)
+    """Processors that one program may keep busy, where cgroups can bound that."""
+    jobs_per_zygote: int = Field(5_000, ge=1)
+    """Programs of one zygote share its address layout and hash seed; so many, and the next one takes over."""
+    distributions: dict[Packages, tuple[str, ...]] = {
+        Packages.PLAIN: (),
+        Packages.DATA: _DATA,
+        Packages.TORCH: _TORCH,
+    }
+    """What a program can import, with all that it needs. Those that are not installed here are left out."""
+    preload: dict[Packages, tuple[str, ...]] = {
+        Packages.PLAIN: (),
+        Packages.DATA: ("numpy", "pandas"),
+        Packages.TORCH: ("numpy", "pandas", "torch"),
+    }
+    """What is imported before a program is there to ask for it. All of it must be installed."""
+    warm: tuple[Packages, ...] = (Packages.PLAIN,)
+    """The profiles that are made ready at the start, rather than for the first program that wants them."""
+    accept_tier_b: bool = False
+    """Run programs also where there are no user namespaces. See docs/security.md for what is then missing."""

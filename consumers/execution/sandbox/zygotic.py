@@ -1,0 +1,234 @@
+"""The consumer's side of the daemon: the sandbox that handlers are given."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from consumers.execution.sandbox import artifacts as leavings
+from consumers.execution.sandbox.inside import wire
+from consumers.execution.sandbox.inside.channel import Channel
+from consumers.execution.sandbox.output import Outputs
+from consumers.execution.sandbox.packages import entries, missing
+from consumers.execution.sandbox.ports import (
+    Artifact,
+    Ended,
+    Program,
+    SandboxFault,
+    SandboxUnavailable,
+    Tier,
+)
+from consumers.execution.sandbox.settings import SandboxSettings
+from schemas.execution import Ending, Packages, Usage
+
+_START_S = 30.0
+_STOP_S = 5.0
+_BY: Mapping[str, Ending] = {
+    "timeout": Ending.TIMEOUT,
+    "memory": Ending.MEMORY,
+    "output": Ending.OUTPUT_LIMIT,
+}
+_BOOT = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from inside.daemon import start; start()"
+
+
+class ZygoticSandbox:
+    """Programs are forked from interpreters that have their packages loaded, into namespaces of their own.
+
+    What it does not stop: a fault of the kernel that an allowed system call reaches; what can be learned from the
+    timing of shared processors and caches; a program that keeps its processors busy for as long as it may; and reading
+    Python itself, the C library and the packages of its profile, which are this host's. A program knows the address
+    layout of others that were forked from the same interpreter. See docs/security.md.
+    """
+
+    def __init__(self, orders: Channel, up: Mapping[str, Any], settings: SandboxSettings) -> None:
+        self._orders = orders
+        self._settings = settings
+        self.cgroup: str | None = up["cgroup"]
+        """Which kind counts and bounds; None for rlimits and looking now and then."""
+        self.own_identities: bool = not up["single"]
+        """Whether every program is somebody else to the host."""
+        self.tier = Tier.A
+
+    async def run(self, program: Program, artifacts: Path, output: Callable[..., None]) -> Ended:
+        _check(program, self._settings)
+        work: int | None = None
+        caller, theirs = Channel.pair()
+        outputs = Outputs(program.limits.output_bytes, output)
+        try:
+            with ExitStack() as handed:
+                handed.callback(theirs.close)
+                await self._order(program, theirs, outputs, handed)
+            outputs.follow(lambda: asyncio.ensure_future(caller.send({"why": "output"})))
+            ended: dict[str, Any] | None = None
+            try:
+                while ended is None:
+                    message = await caller.receive()
+                    if message is None:
+                        raise SandboxFault("the sandbox's daemon is gone")
+                    if message.body["is"] == "started":
+                        work = message.descriptors[0]
+                    elif message.body["is"] == "fault":
+                        raise SandboxFault(message.body["why"])
+                    else:
+                        ended = message.body
+            except asyncio.CancelledError:
+                await _call_off(caller)
+                raise
+            outputs.drain()
+            return await _conclude(program, ended, outputs, work, artifacts)
+        finally:
+            outputs.close()
+            caller.close()
+            if work is not None:
+                os.close(work)
+
+    async def _order(self, program: Program, theirs: socket.socket, outputs: Outputs, handed: ExitStack) -> None:
+        limits = asdict(program.limits)
+        request = {
+            "profile": program.packages.value,
+            "limits": limits,
+            "files": {name: str(path.absolute()) for name, path in program.files.items()},
+            "mounts": {name: str(path.absolute()) for name, path in program.mounts.items()},
+        }
+        inner = {"code": program.code, "argv": program.argv, "limits": limits}
+        descriptors = [theirs.fileno()]
+        for name, content in {
+            "request": json.dumps(request).encode(),
+            "program": json.dumps(inner).encode(),
+            "stdin": program.stdin,
+        }.items():
+            made = wire.memory_file(content, name)
+            handed.callback(os.close, made)
+            descriptors.append(made)
+        for end in outputs.write_ends:
+            handed.callback(os.close, end)
+            descriptors.append(end)
+        await self._orders.send({"is": "run"}, descriptors)
+
+    async def warm(self, profile: Packages) -> None:
+        await self._orders.send({"is": "warm", "profile": profile.value})
+        message = await self._orders.receive()
+        if message is None:
+            raise SandboxUnavailable("the sandbox's daemon ended at its start; its log says why")
+        if message.body["why"]:
+            raise SandboxUnavailable(f"no interpreter for {profile.value}: {message.body['why']}")
+
+
+@asynccontextmanager
+async def open_zygotic(
+    settings: SandboxSettings, without: frozenset[str] = frozenset()
+) -> AsyncIterator[ZygoticSandbox]:
+    """`without` leaves layers out, to measure the others. Never for anybody's program."""
+    channel, theirs = Channel.pair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            *(_interpreter(), "-I", "-S", "-B", "-c", _BOOT, str(Path(__file__).parent), str(theirs.fileno())),
+            pass_fds=[theirs.fileno()],
+            env={"LANG": "C.UTF-8"},
+            cwd="/",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        made = wire.memory_file(json.dumps(_configuration(settings, without)).encode(), "settings")
+        await channel.send({"is": "settings"}, [made])
+        os.close(made)
+        async with asyncio.timeout(_START_S):
+            up = await channel.receive()
+        if up is None or up.body["is"] != "up":
+            raise SandboxUnavailable(_why(up))
+        sandbox = ZygoticSandbox(channel, up.body, settings)
+        for profile in settings.warm:
+            await sandbox.warm(profile)
+        yield sandbox
+    finally:
+        channel.close()
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            await process.wait()
+
+
+def _configuration(settings: SandboxSettings, without: frozenset[str]) -> dict[str, Any]:
+    executable = Path(_interpreter()).resolve()
+    profiles = {}
+    for packages in Packages:
+        if absent := missing(settings.preload[packages]):
+            continue
+        assert not absent
+        profiles[packages.value] = {
+            "packages": entries(settings.distributions[packages]),
+            "preload": settings.preload[packages],
+        }
+    return {
+        "executable": str(executable),
+        "prefix": str(Path(sys.base_prefix).resolve()),
+        "profiles": profiles,
+        "jobs_per_zygote": settings.jobs_per_zygote,
+        "cpus": settings.cpus,
+        "without": sorted(without),
+    }
+
+
+def _interpreter() -> str:
+    """The one below the virtual environment."""
+    return str(getattr(sys, "_base_executable", sys.executable))
+
+
+def _why(message: wire.Message | None) -> str:
+    if message is None:
+        return "the sandbox's daemon ended at its start; its log says why"
+    return f"{message.body.get('call')}: {message.body.get('why')}"
+
+
+def _check(program: Program, settings: SandboxSettings) -> None:
+    if absent := missing(settings.preload[program.packages]):
+        raise SandboxUnavailable(f"{', '.join(absent)} not installed here, so there is no profile {program.packages}")
+
+
+async def _call_off(caller: Channel) -> None:
+    """All is dead when the daemon answers, or is itself."""
+    await caller.send({"why": "cancel"})
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_STOP_S):
+            while (message := await caller.receive()) is not None and message.body["is"] == "started":
+                wire.close(message.descriptors)
+
+
+async def _conclude(
+    program: Program, ended: Mapping[str, Any], outputs: Outputs, work: int | None, artifacts: Path
+) -> Ended:
+    status = ended["status"]
+    code = os.waitstatus_to_exitcode(status) if status is not None else None
+    taken: list[Artifact] = []
+    refused: list[str] = []
+    if work is not None:
+        given = frozenset(program.files) | {"main.py"}
+        taken, refused = await asyncio.to_thread(leavings.take, work, artifacts, given, program.limits.disk_bytes)
+    return Ended(
+        ending=Ending.OUTPUT_LIMIT if outputs.over else _ending(ended["by"], code),
+        exit_code=code if code is not None and code >= 0 else None,
+        signal=-code if code is not None and code < 0 else None,
+        usage=Usage(wall_s=ended["wall_s"], cpu_s=ended["cpu_s"], peak_memory_bytes=ended["peak_bytes"]),
+        artifacts=tuple(taken),
+        refused=tuple(refused),
+    )
+
+
+def _ending(by: str, code: int | None) -> Ending:
+    if by != "exit":
+        return _BY[by]
+    if code == 0:
+        return Ending.OK
+    return Ending.KILLED if code == -signal.SIGSYS else Ending.ERROR
