@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import JsonValue, ValidationError
 
+from millrace.code import Programs
 from millrace.datasets import Datasets
 from millrace.dead_letters import DeadLetters
 from millrace.models import Models
 from millrace.paging import pages
+from millrace.tasks import Tasks
 from schemas.lifecycle import JobState
 from schemas.problems import Problem
 from schemas.resources import Job, JobExplanation, JobPage, JobSummary
@@ -88,6 +90,8 @@ class Client:
         self.dead_letters = DeadLetters(self._request)
         self.datasets = Datasets(self._request)
         self.models = Models(self._request)
+        self.code = Programs(self._request)
+        self.tasks = Tasks(self._request)
 
     def submit(
         self,
@@ -139,10 +143,18 @@ class Client:
 
     def events(self, id: str, *, last_event_id: str | None = None) -> Iterator[Event]:
         """The events of a job until its outcome. A broken connection is resumed where it broke."""
+        return self._resuming(f"/v1/jobs/{id}/events", last_event_id)
+
+    def output(self, id: str, *, last_event_id: str | None = None) -> Iterator[Event]:
+        """What the program of a job writes, as events `started`, `stdout`, `stderr`, `truncated`, and `ended` with
+        the job. A broken connection is resumed where it broke."""
+        return self._resuming(f"/v1/jobs/{id}/output", last_event_id)
+
+    def _resuming(self, path: str, last_event_id: str | None) -> Iterator[Event]:
         failures = 0
         while True:
             try:
-                for event in self._stream(f"/v1/jobs/{id}/events", last_event_id):
+                for event in self._stream(path, last_event_id):
                     last_event_id, failures = event.id or last_event_id, 0
                     yield event
                 return

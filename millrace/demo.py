@@ -1,5 +1,6 @@
 """`millrace demo`: embed a few hundred real paragraphs through the running stack, search them by meaning, profile
-them as a table, and train a model that tells which package a paragraph comes from."""
+them as a table, train a model that tells which package a paragraph comes from, and have a program draw a plot of them
+in the sandbox."""
 
 import ast
 import csv
@@ -20,7 +21,9 @@ from rich.table import Table
 
 from millrace.client import Client
 from millrace.following import followed, succeeded
+from millrace.stack.errors import StackError
 from millrace.stack.settings import StackSettings
+from schemas.jobs.code_run import CodeRan
 from schemas.jobs.dataset_profile import DatasetProfiled
 from schemas.jobs.model_predict import RowsPredicted
 from schemas.jobs.model_train import ModelTrained
@@ -44,6 +47,7 @@ _PER_JOB = 4
 _CONCURRENT = 16
 _WAIT_S = 60
 _SEARCH_S = 20
+_PLOT = Path(__file__).parent / "examples" / "plot.py"
 _QUERY = "wait a little longer before each new try after a failure"
 
 
@@ -53,6 +57,8 @@ The stack goes on running. Try next:
   millrace jobs                                                 what has just run
   millrace datasets add FILE; millrace datasets profile NAME    a table of your own
   millrace models train NAME COLUMN                             a model that predicts a column of it
+  millrace run FILE.py                                          a program of your own, in the sandbox
+  millrace tasks examples; millrace tasks ls                    code around a model
   millrace submit text.embed '{"inputs": ["a text"]}' --wait 10
   millrace submit system.probe '{"failure": "error"}'           then see it being retried: millrace jobs
   millrace down                                                 stop everything
@@ -110,6 +116,7 @@ def run(client: Client, console: Console) -> None:
     console.print(table)
     _describe(client, corpus, console)
     _learn(client, console)
+    _plot(client, corpus, console)
     console.print(_NEXT, markup=False)
 
 
@@ -148,6 +155,20 @@ def _learn(client: Client, console: Console) -> None:
     found = RowsPredicted.model_validate(answered.result)
     likely = max((found.probabilities or [[0.0]])[0])
     console.print(f"“{_QUERY}” sounds like {found.predictions[0]} ({likely:.0%}).")
+
+
+def _plot(client: Client, corpus: list[Paragraph], console: Console) -> None:
+    """Have a program draw how long the paragraphs are, and fetch the picture."""
+    lengths = "\n".join(str(len(paragraph.text.split())) for paragraph in corpus)
+    files = {"lengths.txt": lengths.encode()}
+    job = succeeded(client.code.run(_PLOT.read_text(), files=files, memory_mb=64, wait=_WAIT_S))
+    ran = CodeRan.model_validate(job.result)
+    if ran.outcome != "ok":
+        raise StackError(f"the program that draws ended as {ran.outcome}: {ran.stderr}")
+    picture = StackSettings().data_dir.resolve() / "lengths.png"
+    picture.write_bytes(client.code.artifact(job.id, "lengths.png"))
+    console.print(f"\nA program in the sandbox (tier {ran.tier}) drew how many words they have: {ran.stdout.strip()}")
+    console.print(f"It took {ran.usage.wall_s * 1000:.0f} ms. Its plot: {picture.as_uri()}", markup=False)
 
 
 def _write_table(corpus: list[Paragraph], file: Path) -> None:

@@ -28,7 +28,7 @@ def alike(found: Any, expected: Any) -> bool:
     if isinstance(found, list) and isinstance(expected, list):
         return len(found) == len(expected) and all(map(alike, found, expected))
     if _is_number(found) and _is_number(expected):
-        return abs(found - expected) <= _RELATIVE * max(1.0, abs(found), abs(expected))
+        return bool(abs(found - expected) <= _RELATIVE * max(1.0, abs(found), abs(expected)))
     return type(found) is type(expected) and found == expected
 
 

@@ -45,7 +45,9 @@ def _loaded() -> _Run:
 def _part(name: str, usual: str) -> Any:
     if Path(f"task_{name}.py").exists():
         return getattr(importlib.import_module(f"task_{name}"), f"load_{name}")(MODEL)
-    found = getattr(importlib.import_module("transformers"), usual).from_pretrained(MODEL, local_files_only=True)
+    transformers = importlib.import_module("transformers")
+    transformers.utils.logging.disable_progress_bar()
+    found = getattr(transformers, usual).from_pretrained(MODEL, local_files_only=True)
     return found.eval() if name == "model" else found
 
 

@@ -85,6 +85,8 @@ def test_the_demo_finds_what_was_asked_for(stack: Stack) -> None:
     card = Path(re.findall(r"Its card: file://(\S+)", printed)[0])
     assert "<title>package-of" in card.read_text()
     assert re.search(r"sounds like \w+ \(\d+%\)", printed)
+    plot = Path(re.findall(r"Its plot: file://(\S+)", printed)[0])
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_dataset_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
