@@ -25,7 +25,7 @@ class SandboxSettings(BaseSettings):
     preload: dict[Packages, tuple[str, ...]] = {
         Packages.PLAIN: (),
         Packages.DATA: ("numpy", "pandas"),
-        Packages.TORCH: ("numpy", "pandas", "torch"),
+        Packages.TORCH: ("numpy", "pandas", "torch", "transformers", "transformers.modeling_utils"),
     }
     """What is imported before a program is there to ask for it. All of it must be installed."""
     warm: tuple[Packages, ...] = (Packages.PLAIN,)

@@ -164,9 +164,8 @@ def _configuration(settings: SandboxSettings, without: frozenset[str]) -> dict[s
     executable = Path(_interpreter()).resolve()
     profiles = {}
     for packages in Packages:
-        if absent := missing(settings.preload[packages]):
+        if missing(_distributions(settings, packages)):
             continue
-        assert not absent
         profiles[packages.value] = {
             "packages": entries(settings.distributions[packages]),
             "preload": settings.preload[packages],
@@ -181,6 +180,11 @@ def _configuration(settings: SandboxSettings, without: frozenset[str]) -> dict[s
     }
 
 
+def _distributions(settings: SandboxSettings, packages: Packages) -> set[str]:
+    """What must be there, as far as it is called what is imported."""
+    return {name.partition(".")[0] for name in settings.preload[packages]}
+
+
 def _interpreter() -> str:
     """The one below the virtual environment."""
     return str(getattr(sys, "_base_executable", sys.executable))
@@ -193,7 +197,7 @@ def _why(message: wire.Message | None) -> str:
 
 
 def _check(program: Program, settings: SandboxSettings) -> None:
-    if absent := missing(settings.preload[program.packages]):
+    if absent := missing(_distributions(settings, program.packages)):
         raise SandboxUnavailable(f"{', '.join(absent)} not installed here, so there is no profile {program.packages}")
 
 

@@ -63,6 +63,7 @@ def enter(image: Image, scratch: str) -> None:
     _devices()
     _small_files()
     kernel.mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    kernel.mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=1m")  # the zygote's own, for imports
     os.rmdir(".layers/empty")  # noqa: PTH106
     kernel.enter_root(".")
     kernel.mount("", "/", "", MS_REMOUNT | MS_BIND | _READ_ONLY)

@@ -14,15 +14,22 @@ from contextlib import suppress
 
 from . import job, kernel, seccomp, wire
 
+_FIRST_USE = {
+    "numpy": "import numpy; numpy.random.rand(8, 8) @ numpy.ones((8, 8))",
+    "pandas": "import pandas; str(pandas.DataFrame({'a': [1.0, 2.0]}).describe())",
+    "torch": "import torch; torch.set_num_threads(1); (torch.rand(8, 8) @ torch.ones(8, 8)).sum().item(); torch.seed()",
+}
+"""What libraries put off until they are used, done once for all. With one thread, so that none is left behind."""
+
 
 def main(descriptor: int, packages: list[str], without: list[str], counted: bool) -> None:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that the kernel reaps
     daemon = socket.socket(fileno=descriptor)
-    for name in packages:
-        importlib.import_module(name)
-    if (threads := len(os.listdir("/proc/self/task"))) != 1:  # noqa: PTH208
-        raise RuntimeError(f"{threads} threads after loading {packages}; a fork would keep one of them")
+    try:
+        _load(packages)
+    except Exception as error:  # noqa: BLE001  # whatever a package does when it is imported
+        return wire.send(daemon, {"is": "fault", "why": f"{type(error).__name__}: {error}"})
     seccomp.program(memfd=counted)  # kept for all of them
     gc.collect()
     gc.freeze()  # the pages of what is loaded stay shared
@@ -41,6 +48,17 @@ def main(descriptor: int, packages: list[str], without: list[str], counted: bool
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             job.outermost(told)
         wire.close(message.descriptors)
+    return None
+
+
+def _load(packages: list[str]) -> None:
+    for name in packages:
+        importlib.import_module(name)
+    for name, first in _FIRST_USE.items():
+        if name in packages:
+            exec(first)  # noqa: S102  # ours, from above
+    if (threads := len(os.listdir("/proc/self/task"))) != 1:  # noqa: PTH208
+        raise RuntimeError(f"{threads} threads after loading {packages}, of which a fork would keep one")
 
 
 def start() -> None:
