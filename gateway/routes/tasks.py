@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from gateway import cursors
-from gateway.auditing import note
+from gateway.auditing import audit_page, note
 from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES, problem_response
@@ -28,6 +28,7 @@ from gateway.tasks import (
     versioned,
 )
 from producers.shapes import Fitting
+from schemas.dead_letters import AuditPage
 from schemas.jobs.task_run import TASK_RUN
 from schemas.problems import InvalidField
 from schemas.resources import Job
@@ -53,6 +54,7 @@ router = APIRouter(
     route_class=LimitedRoute,
 )
 
+Limit = Annotated[int, Query(ge=1, le=200)]
 VersionQuery = Annotated[str | None, Query(description="A version or its number; the latest when left out")]
 
 
@@ -71,7 +73,7 @@ async def list_tasks(
     q: Annotated[str | None, Query(min_length=1, max_length=200, description="Text in name or description")] = None,
     tag: Annotated[str | None, Query(max_length=40)] = None,
     mine: Annotated[bool, Query(description="Only your own")] = False,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: Limit = 50,
     cursor: str | None = None,
 ) -> Response:
     """Tasks of yours and public ones, last changed first."""
@@ -104,6 +106,15 @@ async def list_versions(task: TaskReference, principal: Principal, parts: PartsD
     found = await find_task(parts, principal, task)
     rows = await parts.store.reading(tasks.versions(parts.database, found.id))
     return [described(TaskVersionDocument.model_validate(row)) for row in rows]
+
+
+@router.get("/{task}/audit", response_model=AuditPage)
+async def list_audit(
+    task: TaskReference, principal: Principal, parts: PartsDependency, limit: Limit = 50, cursor: str | None = None
+) -> Response:
+    """Who made and changed it, newest first."""
+    found = await find_own(parts, principal, task)
+    return await audit_page(parts, audit.OF_TASKS, found.id, f"/v1/tasks/{found.id}/audit?", limit, cursor)
 
 
 @router.put("/{task}", response_model=Task)

@@ -33,6 +33,4 @@ for x in range(MARGIN, WIDTH - MARGIN):
         pixels[y][x] = INK
     pixels[HEIGHT - MARGIN][x] = LINE
 save("lengths.png", pixels)
-print(
-    f"{len(numbers)} paragraphs, {numbers[0]} to {numbers[-1]} words, half of them {numbers[len(numbers) // 2]} or more"
-)
+print(f"{len(numbers)} of them have {numbers[0]} to {numbers[-1]} words, half at least {numbers[len(numbers) // 2]}")

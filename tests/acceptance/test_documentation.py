@@ -117,6 +117,30 @@ def test_the_model_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> Non
     assert "<title>" in (tmp_path / "card.html").read_text()
 
 
+def test_the_code_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
+    by_command, over_http = blocks("docs/guides/code.md", "sh")
+    printed = stack.run("bash", "-euc", f"cd {tmp_path}; {by_command}", within_s=60)
+    assert printed.splitlines() == ["hello world", f"saved {tmp_path.resolve() / 'results/left.txt'}", "what I leave"]
+    printed = stack.run("bash", "-euc", f"api={stack.url}; key={stack.key}\n{over_http}")
+    assert '"stdout":"42\\n"' in printed
+
+
+def test_the_task_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
+    (script,) = blocks("docs/guides/tasks.md", "sh")
+    printed = stack.run("bash", "-euc", f"cd {tmp_path}; {script}", within_s=240)
+    assert printed.count(" works, in ") == 5, "every example"
+    assert '{"similarity": 0.' in printed
+    assert "my-similarity, from semantic-similarity, version 1" in printed
+    assert "my-similarity, version 1: its example works" in printed
+
+
+def test_the_doctor_finds_every_part_well(stack: Stack) -> None:
+    found = json.loads(stack.run("millrace", "doctor", "--json"))
+    assert {each["part"]: each["ok"] for each in found} == dict.fromkeys(
+        ("broker", "store", "redis", "blobs", "sandbox"), True
+    )
+
+
 async def test_a_subscriber_needs_nothing_of_ours(stack: Stack, tmp_path: Path) -> None:
     program = tmp_path / "subscriber.py"
     program.write_text(blocks("docs/guides/subscribe.md", "python")[0])

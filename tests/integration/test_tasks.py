@@ -83,6 +83,9 @@ async def test_a_task_is_made_found_changed_forked_and_deleted(deployment: Deplo
         old = (await client.get("/v1/tasks/count?version=1")).json()["version"]
         assert old["content"]["code"]["function"] == COUNT["code"]["function"]
 
+        audited = (await client.get("/v1/tasks/count/audit")).json()["items"]
+        assert [each["action"] for each in audited] == ["task-changed", "task-changed", "task-created"]
+
         forked = await client.post("/v1/tasks/count/fork", json={"name": "mine", "version": "1"})
         assert [(each["name"], each["number"]) for each in forked.json()["lineage"]] == [("count", 1)]
         deeper = (await client.post("/v1/tasks/mine/fork", json={"name": "deeper"})).json()
