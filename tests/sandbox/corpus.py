@@ -1,7 +1,7 @@
 """What every build tries on the sandbox: each case a program, and the verdict that it must come to.
 
-A program that is to be denied something says `denied ERRNO` for each thing that it tried, or `escaped` with what it got.
-Numbers of system calls are those of x86-64.
+A program that is to be denied something says `denied ERRNO` for each thing that it tried, or `escaped` with what it
+got. Numbers of system calls are those of x86-64.
 """
 
 from collections.abc import Iterator

@@ -1,12 +1,13 @@
 """The sandbox's surroundings in a test: things on the host that a program must not reach, and how a run is judged."""
 
+import asyncio
 import errno
 import json
 import os
 import re
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -145,3 +146,12 @@ def accepts(case: Case, run: Run, verdict: Verdict) -> bool:
     if case.expected is Expected.KILLED and verdict.got is Expected.LIMITED:
         return run.ended.signal is not None
     return verdict.got is case.expected
+
+
+def ignored(_stream: Stream, _piece: bytes) -> None:
+    """For programs whose output is of no interest."""
+
+
+def setting(event: asyncio.Event) -> Callable[[Stream, bytes], None]:
+    """Set when a program says something."""
+    return lambda _stream, _piece: event.set()

@@ -32,3 +32,7 @@ class SandboxSettings(BaseSettings):
     """The profiles that are made ready at the start, rather than for the first program that wants them."""
     accept_tier_b: bool = False
     """Run programs also where there are no user namespaces. See docs/security.md for what is then missing."""
+
+    def needed(self, packages: Packages) -> set[str]:
+        """The distributions that must be installed for a profile, which are called what they are imported as."""
+        return {name.partition(".")[0] for name in self.preload[packages]}

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from consumers.execution.sandbox import artifacts as leavings
 from consumers.execution.sandbox.inside import wire
 from consumers.execution.sandbox.inside.channel import Channel
 from consumers.execution.sandbox.output import Outputs
-from consumers.execution.sandbox.packages import entries, missing
+from consumers.execution.sandbox.packages import missing
 from consumers.execution.sandbox.ports import (
     Artifact,
     Ended,
@@ -25,52 +24,61 @@ from consumers.execution.sandbox.ports import (
     SandboxUnavailable,
     Tier,
 )
+from consumers.execution.sandbox.process import Daemon, start, stop
 from consumers.execution.sandbox.settings import SandboxSettings
-from schemas.execution import Ending, Packages, Usage
+from schemas.execution import Ending, Usage
 
-_START_S = 30.0
 _STOP_S = 5.0
 _BY: Mapping[str, Ending] = {
     "timeout": Ending.TIMEOUT,
     "memory": Ending.MEMORY,
     "output": Ending.OUTPUT_LIMIT,
 }
-_BOOT = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from inside.daemon import start; start()"
 
 
 class ZygoticSandbox:
     """Programs are forked from interpreters that have their packages loaded, into namespaces of their own.
 
     What it does not stop: a fault of the kernel that an allowed system call reaches; what can be learned from the
-    timing of shared processors and caches; a program that keeps its processors busy for as long as it may; and reading
-    Python itself, the C library and the packages of its profile, which are this host's. A program knows the address
-    layout of others that were forked from the same interpreter. See docs/security.md.
+    timing of shared processors and caches; a program that keeps its processors busy for as long as it may; and
+    reading Python itself, the C library and the packages of its profile, which are this host's. A program knows the
+    address layout of others that were forked from the same interpreter. See docs/security.md.
     """
 
-    def __init__(self, orders: Channel, up: Mapping[str, Any], settings: SandboxSettings) -> None:
-        self._orders = orders
+    def __init__(self, settings: SandboxSettings, without: frozenset[str], daemon: Daemon) -> None:
         self._settings = settings
-        self.cgroup: str | None = up["cgroup"]
-        """Which kind counts and bounds; None for rlimits and looking now and then."""
-        self.own_identities: bool = not up["single"]
-        """Whether every program is somebody else to the host."""
+        self._without = without
+        self._daemon = daemon
+        self._replacing = asyncio.Lock()
         self.tier = Tier.A
+
+    @property
+    def cgroup(self) -> str | None:
+        """Which kind counts and bounds; None for rlimits and looking now and then."""
+        return self._daemon.cgroup
+
+    @property
+    def own_identities(self) -> bool:
+        """Whether every program is somebody else to the host."""
+        return self._daemon.own_identities
 
     async def run(self, program: Program, artifacts: Path, output: Callable[..., None]) -> Ended:
         _check(program, self._settings)
+        daemon = await self._living()
         work: int | None = None
         caller, theirs = Channel.pair()
         outputs = Outputs(program.limits.output_bytes, output)
         try:
             with ExitStack() as handed:
                 handed.callback(theirs.close)
-                await self._order(program, theirs, outputs, handed)
+                await _order(daemon, program, theirs, outputs, handed)
             outputs.follow(lambda: asyncio.ensure_future(caller.send({"why": "output"})))
             ended: dict[str, Any] | None = None
             try:
                 while ended is None:
                     message = await caller.receive()
                     if message is None:
+                        daemon.orders.gone = True
                         raise SandboxFault("the sandbox's daemon is gone")
                     if message.body["is"] == "started":
                         work = message.descriptors[0]
@@ -89,36 +97,15 @@ class ZygoticSandbox:
             if work is not None:
                 os.close(work)
 
-    async def _order(self, program: Program, theirs: socket.socket, outputs: Outputs, handed: ExitStack) -> None:
-        limits = asdict(program.limits)
-        request = {
-            "profile": program.packages.value,
-            "limits": limits,
-            "files": {name: str(path.absolute()) for name, path in program.files.items()},
-            "mounts": {name: str(path.absolute()) for name, path in program.mounts.items()},
-        }
-        inner = {"code": program.code, "argv": program.argv, "limits": limits}
-        descriptors = [theirs.fileno()]
-        for name, content in {
-            "request": json.dumps(request).encode(),
-            "program": json.dumps(inner).encode(),
-            "stdin": program.stdin,
-        }.items():
-            made = wire.memory_file(content, name)
-            handed.callback(os.close, made)
-            descriptors.append(made)
-        for end in outputs.write_ends:
-            handed.callback(os.close, end)
-            descriptors.append(end)
-        await self._orders.send({"is": "run"}, descriptors)
+    async def _living(self) -> Daemon:
+        async with self._replacing:
+            if self._daemon.orders.gone:
+                await stop(self._daemon)
+                self._daemon = await start(self._settings, self._without)
+            return self._daemon
 
-    async def warm(self, profile: Packages) -> None:
-        await self._orders.send({"is": "warm", "profile": profile.value})
-        message = await self._orders.receive()
-        if message is None:
-            raise SandboxUnavailable("the sandbox's daemon ended at its start; its log says why")
-        if message.body["why"]:
-            raise SandboxUnavailable(f"no interpreter for {profile.value}: {message.body['why']}")
+    async def close(self) -> None:
+        await stop(self._daemon)
 
 
 @asynccontextmanager
@@ -126,78 +113,41 @@ async def open_zygotic(
     settings: SandboxSettings, without: frozenset[str] = frozenset()
 ) -> AsyncIterator[ZygoticSandbox]:
     """`without` leaves layers out, to measure the others. Never for anybody's program."""
-    channel, theirs = Channel.pair()
-    with theirs:
-        process = await asyncio.create_subprocess_exec(
-            *(_interpreter(), "-I", "-S", "-B", "-c", _BOOT, str(Path(__file__).parent), str(theirs.fileno())),
-            pass_fds=[theirs.fileno()],
-            env={"LANG": "C.UTF-8"},
-            cwd="/",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    sandbox = ZygoticSandbox(settings, without, await start(settings, without))
     try:
-        made = wire.memory_file(json.dumps(_configuration(settings, without)).encode(), "settings")
-        await channel.send({"is": "settings"}, [made])
-        os.close(made)
-        async with asyncio.timeout(_START_S):
-            up = await channel.receive()
-        if up is None or up.body["is"] != "up":
-            raise SandboxUnavailable(_why(up))
-        sandbox = ZygoticSandbox(channel, up.body, settings)
-        for profile in settings.warm:
-            await sandbox.warm(profile)
         yield sandbox
     finally:
-        channel.close()
-        try:
-            async with asyncio.timeout(_STOP_S):
-                await process.wait()
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGKILL)
-            await process.wait()
+        await sandbox.close()
 
 
-def _configuration(settings: SandboxSettings, without: frozenset[str]) -> dict[str, Any]:
-    executable = Path(_interpreter()).resolve()
-    profiles = {}
-    for packages in Packages:
-        if missing(_distributions(settings, packages)):
-            continue
-        profiles[packages.value] = {
-            "packages": entries(settings.distributions[packages]),
-            "preload": settings.preload[packages],
-        }
-    return {
-        "executable": str(executable),
-        "prefix": str(Path(sys.base_prefix).resolve()),
-        "profiles": profiles,
-        "jobs_per_zygote": settings.jobs_per_zygote,
-        "cpus": settings.cpus,
-        "without": sorted(without),
+async def _order(
+    daemon: Daemon, program: Program, theirs: socket.socket, outputs: Outputs, handed: ExitStack
+) -> None:
+    limits = asdict(program.limits)
+    request = {
+        "profile": program.packages.value,
+        "limits": limits,
+        "files": {name: str(path.absolute()) for name, path in program.files.items()},
+        "mounts": {name: str(path.absolute()) for name, path in program.mounts.items()},
     }
-
-
-def _distributions(settings: SandboxSettings, packages: Packages) -> set[str]:
-    """What must be there, as far as it is called what is imported."""
-    return {name.partition(".")[0] for name in settings.preload[packages]}
-
-
-def _interpreter() -> str:
-    """The one below the virtual environment."""
-    return str(getattr(sys, "_base_executable", sys.executable))
-
-
-def _why(message: wire.Message | None) -> str:
-    if message is None:
-        return "the sandbox's daemon ended at its start; its log says why"
-    return f"{message.body.get('call')}: {message.body.get('why')}"
+    inner = {"code": program.code, "argv": program.argv, "limits": limits}
+    descriptors = [theirs.fileno()]
+    for name, content in {
+        "request": json.dumps(request).encode(),
+        "program": json.dumps(inner).encode(),
+        "stdin": program.stdin,
+    }.items():
+        made = wire.memory_file(content, name)
+        handed.callback(os.close, made)
+        descriptors.append(made)
+    for end in outputs.write_ends:
+        handed.callback(os.close, end)
+        descriptors.append(end)
+    await daemon.orders.send({"is": "run"}, descriptors)
 
 
 def _check(program: Program, settings: SandboxSettings) -> None:
-    if absent := missing(_distributions(settings, program.packages)):
+    if absent := missing(settings.needed(program.packages)):
         raise SandboxUnavailable(f"{', '.join(absent)} not installed here, so there is no profile {program.packages}")
 
 

@@ -1,7 +1,7 @@
 """Counting and bounding what a job uses, by the kernel: cgroup v2 where it is delegated to us, the v1 controllers
 where the host still has them, and nothing where neither can be written.
 
-Attaching is done from outside, before the job takes namespaces. Any group that runs out of memory is killed as a whole.
+Attaching is done from outside, before the job takes namespaces. A group that runs out of memory is killed as a whole.
 """
 
 import asyncio
@@ -170,13 +170,7 @@ class _V1Group:
             (memory / "cgroup.event_control").write_text(f"{self._event} {watched}")
         finally:
             os.close(watched)
-        asyncio.get_running_loop().add_reader(self._event, self._told, call)
-
-    def _told(self, call: Callable[[], None]) -> None:
-        assert self._event is not None
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._event)
-            call()
+        asyncio.get_running_loop().add_reader(self._event, _told, self._event, call)
 
     def counted(self) -> Counted:
         memory = self._paths["memory"]
@@ -197,6 +191,12 @@ class _V1Group:
                 os.kill(int(pid), signal.SIGKILL)
         for path in set(self._paths.values()):
             _remove(path)
+
+
+def _told(event: int, call: Callable[[], None]) -> None:
+    with suppress(BlockingIOError):
+        os.eventfd_read(event)
+        call()
 
 
 def _mounted(kind: str, controller: str) -> Path:

@@ -18,6 +18,8 @@ class Channel:
         held.setblocking(False)
         if identify:
             wire.identify(held)
+        self.gone = False
+        """Whether the other side has been seen to leave."""
         self._socket = held
         self._inbox: asyncio.Queue[wire.Message | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
@@ -34,6 +36,7 @@ class Channel:
         except BlockingIOError:
             return
         if message is None:
+            self.gone = True
             self._loop.remove_reader(self._socket.fileno())
         self._inbox.put_nowait(message)
 

@@ -60,7 +60,7 @@ async def _warm(orders: Channel, order: wire.Message, zygotes: Zygotes) -> None:
         await zygotes.get(name)
         await orders.send({"is": "warm", "profile": name, "why": None})
     except ZygoteFailed as failure:
-        await orders.send({"is": "warm", "profile": name, "why": str(failure)})
+        await orders.send({"is": "warm", "profile": name, "why": str(failure), "call": failure.call})
 
 
 def _profiles(settings: dict[str, Any]) -> dict[str, Profile]:
@@ -80,7 +80,7 @@ def _take_namespace() -> bool:
     user, group = os.geteuid(), os.getegid()
     kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
     for name, content in {"setgroups": "deny", "uid_map": f"0 {user} 1", "gid_map": f"0 {group} 1"}.items():
-        with open(f"/proc/self/{name}", "w") as told:  # noqa: PTH123
+        with open(f"/proc/self/{name}", "w") as told:
             told.write(content)
     return True
 

@@ -1,6 +1,6 @@
 """The root that programs see: Python, the C library, the packages of a profile, five devices. All of it read-only.
 
-Folders of the host come in through overlays rather than binds: /proc/self/mountinfo would tell where a bind comes from.
+Folders of the host come in through overlays rather than binds: /proc/self/mountinfo tells where a bind comes from.
 """
 
 import os
@@ -52,7 +52,7 @@ def enter(image: Image, scratch: str) -> None:
     kernel.mount("tmpfs", scratch, "tmpfs", MS_NOSUID, f"mode=755,size={_ROOT_BYTES}")
     os.chdir(scratch)
     for folder in (*_EMPTY, ".layers/empty", CODE[1:]):
-        os.makedirs(folder)  # noqa: PTH103  # relative to the new root, all of it
+        os.makedirs(folder)  # relative to the new root, all of it
     _layer("/usr", "usr")
     for path in _LIBRARIES:
         _library(path)
@@ -64,42 +64,42 @@ def enter(image: Image, scratch: str) -> None:
     _small_files()
     kernel.mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     kernel.mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=1m")  # the zygote's own, for imports
-    os.rmdir(".layers/empty")  # noqa: PTH106
+    os.rmdir(".layers/empty")
     kernel.enter_root(".")
     kernel.mount("", "/", "", MS_REMOUNT | MS_BIND | _READ_ONLY)
 
 
 def _layer(source: str, target: str, keep: tuple[str, ...] | None = None) -> None:
     """`source` at `target`; of its entries only those in `keep`: the others are whited out by the layer above."""
-    os.makedirs(target, exist_ok=True)  # noqa: PTH103
+    os.makedirs(target, exist_ok=True)
     below, above = ".layers/below", ".layers/above"
-    os.mkdir(below)  # noqa: PTH102
-    os.mkdir(above)  # noqa: PTH102
+    os.mkdir(below)
+    os.mkdir(above)
     kernel.bind(source, below, _READ_ONLY)
-    for name in () if keep is None else set(os.listdir(below)) - set(keep):  # noqa: PTH208
+    for name in () if keep is None else set(os.listdir(below)) - set(keep):
         os.mknod(f"{above}/{name}", stat.S_IFCHR, 0)
     kernel.mount("overlay", target, "overlay", _READ_ONLY, f"lowerdir={above}:{below}")
     kernel.unmount(below)
-    os.rmdir(below)  # noqa: PTH106
-    os.rename(above, f".layers/{target.replace('/', '-')}")  # noqa: PTH104
+    os.rmdir(below)
+    os.rename(above, f".layers/{target.replace('/', '-')}")
 
 
 def _library(path: str) -> None:
-    if os.path.islink(path):  # noqa: PTH114
-        os.symlink(os.readlink(path), path[1:])  # noqa: PTH115, PTH211
-    elif os.path.isdir(path):  # noqa: PTH112
+    if os.path.islink(path):
+        os.symlink(os.readlink(path), path[1:])
+    elif os.path.isdir(path):
         _layer(path, path[1:])
 
 
 def _devices() -> None:
     for name in _DEVICES:
-        with open(f"dev/{name}", "wb"):  # noqa: PTH123
+        with open(f"dev/{name}", "wb"):
             pass
         kernel.bind(f"/dev/{name}", f"dev/{name}", MS_NOSUID | MS_NOEXEC)
     for name, target in {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}.items():
-        os.symlink(f"/proc/self/fd{target}", f"dev/{name}")  # noqa: PTH211
+        os.symlink(f"/proc/self/fd{target}", f"dev/{name}")
     processors = "sys/devices/system/cpu"  # how many there are, for libraries that count no other way
-    os.makedirs(processors)  # noqa: PTH103
+    os.makedirs(processors)
     with suppress(OSError):
         kernel.bind(f"/{processors}", processors, _READ_ONLY | MS_NOEXEC)
 
@@ -110,7 +110,7 @@ def _small_files() -> None:
     with suppress(FileNotFoundError):
         shutil.copytree("/etc/alternatives", "etc/alternatives", symlinks=True)
     shutil.copytree(
-        os.path.dirname(__file__),  # noqa: PTH120
+        os.path.dirname(__file__),
         f"{CODE[1:]}/{__package__.rpartition('.')[2]}",
         ignore=shutil.ignore_patterns("__pycache__"),
     )

@@ -1,9 +1,9 @@
 """One job, from its birth in the zygote to the user's code.
 
-Three processes. The outermost waits to be put into its cgroup, takes new namespaces and is told who it is in them. Its
-child is PID 1 there: it prepares the place, gives up all that it could do, and forks the program, whose end it reports
-on a socket that the program does not have. When PID 1 ends, the kernel kills whatever else is in there, so a program is
-over when its first process is over, whoever still holds its pipes.
+Three processes. The outermost waits to be put into its cgroup, takes new namespaces and is told who it is in them.
+Its child is PID 1 there: it prepares the place, gives up all that it could do, and forks the program, whose end it
+reports on a socket that the program does not have. When PID 1 ends, the kernel kills whatever else is in there, so
+a program is over when its first process is over, whoever still holds its pipes.
 """
 
 import json
@@ -30,7 +30,7 @@ _APART = (
 )
 _READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/python", "/packages", "/etc", "/sys")
 _READABLE_TOO = ("/proc", "/dev", "/mnt")
-_WRITABLE = ("/work", "/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")  # noqa: S108
+_WRITABLE = ("/work", "/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _OPEN_FILES = 1024
 _STACK_BYTES = 8 * 2**20
 _LOCKED_BYTES = 0
@@ -71,15 +71,15 @@ def _mount_scratch(limits: dict[str, Any]) -> None:
     flags = MS_NOSUID | MS_NODEV
     disk = f"size={limits['disk_bytes']},nr_inodes={limits['files']}"
     kernel.mount("tmpfs", "/work", "tmpfs", flags, f"mode=755,{disk}")
-    kernel.mount("tmpfs", "/tmp", "tmpfs", flags, f"mode=1777,{disk}")  # noqa: S108
+    kernel.mount("tmpfs", "/tmp", "tmpfs", flags, f"mode=1777,{disk}")
     shared = f"size={limits['memory_bytes'] // 2},nr_inodes={limits['files']}"
-    kernel.mount("tmpfs", "/dev/shm", "tmpfs", flags | MS_NOEXEC, f"mode=1777,{shared}")  # noqa: S108
+    kernel.mount("tmpfs", "/dev/shm", "tmpfs", flags | MS_NOEXEC, f"mode=1777,{shared}")
     kernel.mount("tmpfs", "/mnt", "tmpfs", flags | MS_NOEXEC, "mode=755,size=64k")
 
 
 def _forbid_namespaces() -> None:
     """No user namespace below this one, whatever becomes of the filter."""
-    with open("/proc/sys/user/max_user_namespaces", "w") as limit:  # noqa: PTH123
+    with open("/proc/sys/user/max_user_namespaces", "w") as limit:
         limit.write("0")
 
 
@@ -116,7 +116,7 @@ def _mount_proc() -> None:
 
 def _furnish(up: socket.socket, given: dict[str, Any]) -> None:
     """Take what the daemon hands over until it says go."""
-    with open("/work/main.py", "w", encoding="utf-8", errors="surrogatepass") as script:  # noqa: PTH123
+    with open("/work/main.py", "w", encoding="utf-8", errors="surrogatepass") as script:
         script.write(given["code"])
     while (message := wire.receive(up)) is not None:
         if message.body["is"] == "go":
@@ -126,16 +126,26 @@ def _furnish(up: socket.socket, given: dict[str, Any]) -> None:
             if message.body["is"] == "files":
                 _copy(held, f"/work/{name}")
             else:
-                os.mkdir(f"/mnt/{name}")  # noqa: PTH102
-                kernel.attach(held, f"/mnt/{name}")
+                _attach(held, f"/mnt/{name}")
             os.close(held)
         wire.send(up, {"is": "taken"})
     os._exit(0)
 
 
+def _attach(tree: int, target: str) -> None:
+    """Behind an overlay, like the rest of the root, so that nobody reads where it comes from."""
+    os.chdir("/mnt")
+    for folder in (target, ".below", ".above"):
+        os.makedirs(folder, exist_ok=True)
+    kernel.attach(tree, "/mnt/.below")
+    kernel.mount("overlay", target, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, "lowerdir=.above:.below")
+    kernel.unmount("/mnt/.below")
+    os.rmdir(".below")
+
+
 def _copy(source: int, path: str) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
-    with open(path, "xb") as target:  # noqa: PTH123
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "xb") as target:
         while os.sendfile(target.fileno(), source, None, 2**24):
             pass
 
@@ -152,7 +162,7 @@ def _give_up(told: Told, limits: dict[str, Any]) -> None:
 
 def _limit_resources(limits: dict[str, Any], counted: bool) -> None:
     hard = {
-        # One byte, not none: a core that goes to a program of the host ignores a limit of none, and takes one as "no".
+        # One byte, not none: a core that goes to a program of the host passes a limit of none, and stops at one.
         resource.RLIMIT_CORE: 1,
         resource.RLIMIT_NOFILE: _OPEN_FILES,
         resource.RLIMIT_NPROC: limits["processes"] + 1,
@@ -195,7 +205,7 @@ def _become(told: Told, given: dict[str, Any]) -> NoReturn:
     os.chdir("/work")
     program.prepare(given["argv"])
     if "landlock" not in told.without and landlock.abi():
-        readable = [path for path in (*_READABLE, *_READABLE_TOO) if os.path.exists(path)]  # noqa: PTH110
+        readable = [path for path in (*_READABLE, *_READABLE_TOO) if os.path.exists(path)]
         landlock.restrict(readable, _WRITABLE)
     if "seccomp" not in told.without:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)

@@ -48,7 +48,7 @@ def restrict(readable: Sequence[str], writable: Sequence[str]) -> None:
 def _grant(rules: int, path: str, rights: int) -> None:
     held = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        if not os.path.isdir(path):  # noqa: PTH112  # os alone: pathlib costs the zygote an import
+        if not os.path.isdir(path):  # os alone: pathlib costs the zygote an import
             rights &= _OF_FILES
         rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, held), 12)
         call("landlock_add_rule", rules, _PATH_BENEATH, rule, 0)

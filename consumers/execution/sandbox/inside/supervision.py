@@ -97,7 +97,7 @@ async def _supervise(household: Household, asked: Mapping[str, Any], caller: Cha
         async with asyncio.timeout(_BIRTH_S):
             await _bring_up(job, group, identity)
         stack.callback(os.close, job.pidfd)
-        await _let_run(job, group)
+        await _let_run(job)
         await caller.send({"is": "ended", **await _account(job, group)})
 
 
@@ -129,7 +129,7 @@ def _map(pid: int, identity: int) -> None:
         "uid_map": f"{USER} {identity} 1",
         "gid_map": f"{USER} {identity} 1",
     }.items():
-        with open(f"/proc/{pid}/{name}", "w") as told:  # noqa: PTH123
+        with open(f"/proc/{pid}/{name}", "w") as told:
             told.write(content)
 
 
@@ -176,7 +176,7 @@ async def _listen(job: _Job) -> None:
     job.kill(message.body["why"] if message else "cancel")
 
 
-async def _let_run(job: _Job, group: Group | None) -> None:
+async def _let_run(job: _Job) -> None:
     """Until all its processes are dead."""
     loop = asyncio.get_running_loop()
     deadline = loop.call_later(job.order["limits"]["wall_s"], job.kill, "timeout")

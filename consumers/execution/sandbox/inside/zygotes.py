@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +19,11 @@ _MORE_LIKELY_KILLED = "500"  # than what serves everybody, when the host runs ou
 
 
 class ZygoteFailed(Exception):
-    """It did not come up. Says why."""
+    """It did not come up. Says why, and which system call it was, if it was one."""
+
+    def __init__(self, why: str, call: str | None = None) -> None:
+        super().__init__(why)
+        self.call = call
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Zygotes:
     _starting: dict[str, asyncio.Task[Zygote]] = field(default_factory=dict)
 
     async def fork(self, name: str, descriptors: Sequence[int]) -> Zygote:
-        """Have one of the profile fork a job, which is told what it is by the descriptors. `leave` when it is over."""
+        """Have one of the profile fork a job, told what it is by the descriptors. `leave` when it is over."""
         zygote = await self.get(name)
         zygote.jobs += 1
         zygote.running += 1
@@ -75,7 +78,7 @@ class Zygotes:
 
     async def get(self, name: str) -> Zygote:
         zygote = self._alive.get(name)
-        if zygote is not None and not (zygote.dead and zygote.dead.done()):
+        if zygote is not None and not zygote.channel.gone:
             return zygote
         if name not in self._starting:
             self._starting[name] = asyncio.create_task(self._start(name))
@@ -101,7 +104,9 @@ class Zygotes:
             channel.close()
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(zygote.pidfd, signal.SIGKILL)
-            raise ZygoteFailed(message.body["why"] if message else f"the interpreter for {name} did not start")
+            if message is None:
+                raise ZygoteFailed(f"the interpreter for {name} did not start")
+            raise ZygoteFailed(message.body["why"], message.body.get("call"))
         self._alive[name] = zygote
         return zygote
 
@@ -116,7 +121,7 @@ class Zygotes:
 
 async def _bury(pid: int, zygote: Zygote) -> None:
     await ended(zygote.pidfd)
-    os.waitpid(pid, 0)
+    os.waitpid(pid, 0)  # noqa: ASYNC222  # it is dead
     os.close(zygote.pidfd)
     zygote.channel.close()
 
@@ -128,15 +133,21 @@ def _clone(profile: Profile, birth: Birth, theirs: socket.socket) -> int:
             _become(profile, birth, theirs)
         except BaseException as error:  # noqa: BLE001
             with suppress(OSError):
-                wire.send(theirs, {"is": "fault", "why": f"{type(error).__name__}: {error}"})
-                traceback.print_exc()
+                wire.send(
+                    theirs,
+                    {
+                        "is": "fault",
+                        "why": f"{type(error).__name__}: {error}",
+                        "call": getattr(error, "filename", None),
+                    },
+                )
         finally:
             os._exit(1)
     return pid
 
 
 def _become(profile: Profile, birth: Birth, theirs: socket.socket) -> None:
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write(_MORE_LIKELY_KILLED)
     enter(profile.image, birth.scratch)
     kernel.lock_capabilities()
@@ -146,7 +157,8 @@ def _become(profile: Profile, birth: Birth, theirs: socket.socket) -> None:
         os.setresuid(birth.user, birth.user, birth.user)
     kernel.clear_capabilities()
     inner = profile.image
-    code = f"import sys; sys.path[:0] = [{CODE!r}]; sys.path += {inner.search_path!r}; from inside.zygote import start; start()"
+    paths = f"sys.path[:0] = [{CODE!r}]; sys.path += {inner.search_path!r}"
+    code = f"import sys; {paths}; from inside.zygote import start; start()"
     counted = "counted" if birth.counted else "uncounted"
     os.set_inheritable(theirs.fileno(), True)
     os.execve(  # noqa: S606
@@ -162,11 +174,11 @@ def _become(profile: Profile, birth: Birth, theirs: socket.socket) -> None:
 def environment(image: Image) -> dict[str, str]:
     """A program's, too."""
     found = {
-        "PATH": f"{os.path.dirname(image.inner_executable)}:/usr/local/bin:/usr/bin:/bin",  # noqa: PTH120
+        "PATH": f"{os.path.dirname(image.inner_executable)}:/usr/local/bin:/usr/bin:/bin",
         "HOME": "/work",
         "USER": "sandbox",
         "LOGNAME": "sandbox",
-        "TMPDIR": "/tmp",  # noqa: S108
+        "TMPDIR": "/tmp",
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
         **_ONE_THREAD,
