@@ -28,7 +28,7 @@ _BOOT = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from inside.daemon import
 class Daemon:
     process: asyncio.subprocess.Process
     orders: Channel
-    cgroup: str | None
+    counting: str
     own_identities: bool
 
 
@@ -57,7 +57,7 @@ async def start(settings: SandboxSettings, without: frozenset[str]) -> Daemon:
     except BaseException:
         await _end(process, orders)
         raise
-    return Daemon(process, orders, up["cgroup"], not up["single"])
+    return Daemon(process, orders, up["counting"], not up["single"])
 
 
 async def stop(daemon: Daemon) -> None:

@@ -53,9 +53,9 @@ class ZygoticSandbox:
         self.tier = Tier.A
 
     @property
-    def cgroup(self) -> str | None:
-        """Which kind counts and bounds; None for rlimits and looking now and then."""
-        return self._daemon.cgroup
+    def counting(self) -> str:
+        """What counts and bounds: a version of cgroups, or looking now and then."""
+        return self._daemon.counting
 
     @property
     def own_identities(self) -> bool:

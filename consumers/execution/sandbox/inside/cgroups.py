@@ -29,7 +29,7 @@ class Group(Protocol):
     """One job's."""
 
     def attach(self, pid: int) -> None: ...
-    def on_out_of_memory(self, call: Callable[[], None]) -> None: ...
+    def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None: ...
     def counted(self) -> Counted: ...
     def close(self) -> None: ...
 
@@ -97,7 +97,7 @@ class _V2Group:
     def attach(self, pid: int) -> None:
         (self._path / "cgroup.procs").write_text(str(pid))
 
-    def on_out_of_memory(self, call: Callable[[], None]) -> None:
+    def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None:
         """The kernel kills the whole group by itself."""
 
     def counted(self) -> Counted:
@@ -162,7 +162,7 @@ class _V1Group:
         for path in set(self._paths.values()):
             (path / "cgroup.procs").write_text(str(pid))
 
-    def on_out_of_memory(self, call: Callable[[], None]) -> None:
+    def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None:
         memory = self._paths["memory"]
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         watched = os.open(memory / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
@@ -170,7 +170,7 @@ class _V1Group:
             (memory / "cgroup.event_control").write_text(f"{self._event} {watched}")
         finally:
             os.close(watched)
-        asyncio.get_running_loop().add_reader(self._event, _told, self._event, call)
+        asyncio.get_running_loop().add_reader(self._event, _told, self._event, out_of_memory)
 
     def counted(self) -> Counted:
         memory = self._paths["memory"]

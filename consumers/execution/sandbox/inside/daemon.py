@@ -19,6 +19,7 @@ from . import cgroups, kernel, wire
 from .channel import Channel
 from .identities import Identities
 from .image import Image
+from .polling import PolledGroups
 from .supervision import Household, supervise
 from .zygotes import Birth, Profile, ZygoteFailed, Zygotes
 
@@ -26,7 +27,7 @@ _CAP_SYS_ADMIN = 1 << 21
 
 
 async def serve(orders: Channel, settings: dict[str, Any], own_namespace: bool) -> None:
-    groups = None if "cgroup" in settings["without"] else cgroups.find()
+    groups = (None if "cgroup" in settings["without"] else cgroups.find()) or PolledGroups()
     identities = Identities(shared=own_namespace)
     with tempfile.TemporaryDirectory(prefix="millrace-sandbox-", ignore_cleanup_errors=True) as scratch:
         birth = Birth(
@@ -34,12 +35,12 @@ async def serve(orders: Channel, settings: dict[str, Any], own_namespace: bool) 
             user=identities.zygote,
             may_change_user=not identities.single,
             without=tuple(settings["without"]),
-            counted=groups is not None,
+            counted=not isinstance(groups, PolledGroups),
         )
         zygotes = Zygotes(_profiles(settings), birth, settings["jobs_per_zygote"])
         household = Household(groups, identities, zygotes, settings["cpus"])
         running: set[asyncio.Task[None]] = set()
-        await orders.send({"is": "up", "cgroup": groups.kind if groups else None, "single": identities.single})
+        await orders.send({"is": "up", "counting": groups.kind, "single": identities.single})
         try:
             while (order := await orders.receive()) is not None:
                 work = _warm(orders, order, zygotes) if order.body["is"] == "warm" else supervise(household, order)
@@ -50,8 +51,7 @@ async def serve(orders: Channel, settings: dict[str, Any], own_namespace: bool) 
             await zygotes.close()
             if running:
                 await asyncio.wait(running, timeout=2)
-            if groups:
-                groups.close()
+            groups.close()
 
 
 async def _warm(orders: Channel, order: wire.Message, zygotes: Zygotes) -> None:

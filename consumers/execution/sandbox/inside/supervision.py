@@ -32,7 +32,7 @@ class CalledOff(Exception):
 
 @dataclass(frozen=True)
 class Household:
-    groups: Groups | None
+    groups: Groups
     identities: Identities
     zygotes: Zygotes
     cpus: float
@@ -83,9 +83,8 @@ async def _supervise(household: Household, asked: Mapping[str, Any], caller: Cha
         identity = household.identities.take()
         stack.callback(household.identities.give_back, identity)
         limits = {**asked["limits"], "cpus": household.cpus}
-        group = household.groups.open(f"job-{os.urandom(6).hex()}", limits) if household.groups else None
-        if group:
-            stack.callback(group.close)
+        group = household.groups.open(f"job-{os.urandom(6).hex()}", limits)
+        stack.callback(group.close)
         up, theirs = Channel.pair(identify=True)
         stack.callback(up.close)
         with theirs:
@@ -101,17 +100,16 @@ async def _supervise(household: Household, asked: Mapping[str, Any], caller: Cha
         await caller.send({"is": "ended", **await _account(job, group)})
 
 
-async def _bring_up(job: _Job, group: Group | None, identity: int) -> None:
+async def _bring_up(job: _Job, group: Group, identity: int) -> None:
     born = await _expect(job, "born")
-    if group:
-        group.attach(born.pid)
-        group.on_out_of_memory(lambda: job.kill("memory"))
+    group.attach(born.pid)
     await job.up.send({"is": "attached"})
     apart = await _expect(job, "apart")
     _map(apart.pid, identity)
     await job.up.send({"is": "mapped"})
     ready = await _expect(job, "ready")
     job.pidfd = os.pidfd_open(ready.pid)
+    group.follow(ready.pid, lambda: job.kill("memory"))
     try:
         await _furnish(job)
     except BaseException:
@@ -194,20 +192,20 @@ async def _let_run(job: _Job) -> None:
         killing.cancel()
 
 
-async def _account(job: _Job, group: Group | None) -> dict[str, Any]:
+async def _account(job: _Job, group: Group) -> dict[str, Any]:
     wall_s = time.monotonic() - job.began
     last = await job.up.receive()  # whoever could write to it is dead
     over = last.body if last and last.body["is"] == "over" else {}
     if last and last.body["is"] == "fault":
         raise Broken(last.body["why"])
-    counted = group.counted() if group else None
-    by = "memory" if counted and counted.out_of_memory else "exit" if over else job.killed_by
+    counted = group.counted()
+    by = "memory" if counted.out_of_memory else "exit" if over else job.killed_by
     if by is None:
         raise Broken("the processes of a job were killed from outside")
     return {
         "by": by,
         "status": over.get("status"),
         "wall_s": wall_s,
-        "cpu_s": counted.cpu_s if counted else over.get("cpu_s", 0.0),
-        "peak_bytes": counted.peak_bytes if counted else over.get("peak_bytes", 0),
+        "cpu_s": max(counted.cpu_s, over.get("cpu_s", 0.0)),
+        "peak_bytes": counted.peak_bytes or over.get("peak_bytes", 0),
     }
