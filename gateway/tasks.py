@@ -43,8 +43,10 @@ class Found:
 async def find_task(parts: Parts, principal: str, task: str) -> TaskDocument:
     """By id, also of another's that is public; or by name, of their own. Raises ProblemError, StoreUnavailable."""
     for task_id in (task_id_of(principal, task), task):
-        if found := await parts.store.reading(tasks.find(parts.database, task_id, principal)):
-            return TaskDocument.model_validate(found)
+        found = await parts.store.reading(tasks.find(parts.database, task_id, principal))
+        if found is not None:
+            document: TaskDocument = TaskDocument.model_validate(found)
+            return document
     raise ProblemError("not-found", f"there is no task {task!r}")
 
 

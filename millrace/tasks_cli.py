@@ -168,8 +168,13 @@ def _added(client: Client, draft: TaskDraft, *, quiet: bool) -> Job:
     except ProblemError as error:
         if error.status != 409:
             raise
-        about = {"description": draft.description, "tags": draft.tags, "visibility": draft.visibility}
-        client.tasks.change(draft.name, content=draft.content, **about)
+        client.tasks.change(
+            draft.name,
+            content=draft.content,
+            description=draft.description,
+            tags=draft.tags,
+            visibility=draft.visibility,
+        )
     return succeeded(followed(client, client.tasks.validate(draft.name, wait=1), quiet=quiet))
 
 

@@ -22,6 +22,7 @@ _Run = Callable[[list[Any]], list[Any]]
 
 
 def main() -> None:
+    sys.dont_write_bytecode = True
     sys.path.insert(0, os.getcwd())  # noqa: PTH109  # a path as text
     inputs = json.loads(Path(INPUTS).read_text())
     started = time.perf_counter()

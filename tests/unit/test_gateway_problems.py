@@ -1,7 +1,7 @@
 import re
 from typing import Annotated
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
