@@ -288,7 +288,8 @@ def test_the_gateway_has_time_to_answer() -> None:
 def test_volumes_are_declared_and_owned_by_the_image_user(name: str) -> None:
     made = {word for step, rest in inherited("runtime") if step == "RUN" for word in rest.split() if word[0] == "/"}
     for mount in OURS[name]["volumes"]:
-        volume, target = mount.split(":")
+        volume, target, *mode = mount.split(":")
+        assert mode in ([], ["ro"])
         assert volume in COMPOSE["volumes"]
         assert target in made
 
