@@ -1,13 +1,13 @@
 """A program that tries what no program may, run before anybody else's: what a tier promises is seen, not believed."""
 
 import json
+import re
 import socket
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from consumers.execution.sandbox.ports import Ended, Limits, Program, Sandbox, SandboxFault, SandboxUnavailable
+from consumers.execution.sandbox.remedies import remedy
 from schemas.execution import Ending, Packages, Stream
 
 _LIMITS = Limits(wall_s=20, memory_bytes=256 * 2**20, processes=16, output_bytes=2**16, disk_bytes=2**20, files=100)
@@ -48,10 +48,28 @@ print(json.dumps({
     "sees the environment": any(name.startswith(("MILLRACE", "RABBITMQ", "MONGODB")) for name in os.environ),
 }))
 """
+_CONTAINER = "In a container: the profile in deploy/sandbox"
+OWN_PROC = "its own /proc"
+PROMISES = {
+    "reads a file of the host": ("its own files", _CONTAINER),
+    "reads /etc/passwd": ("no accounts of the host", _CONTAINER),
+    "writes to /usr": ("read-only root", _CONTAINER),
+    "reaches the host's loopback": ("no network", "Network namespaces are needed"),
+    "sees other processes": ("its own processes", "PID namespaces are needed"),
+    "has capabilities": ("no capabilities", "User namespaces are needed"),
+    "can gain privileges": ("no new privileges", "Linux 3.5 is needed"),
+    "has no filter": ("system call filter", "A kernel with CONFIG_SECCOMP_FILTER is needed"),
+    "has no own proc": (
+        OWN_PROC,
+        "Linux 5.8, and in a container systempaths=unconfined (Docker) or procMount: Unmasked (Kubernetes)",
+    ),
+    "sees the environment": ("a clean environment", "This is a fault of Millrace"),
+}
+"""What a program tries, what it is called that it cannot, and what makes it so."""
 _NOT_FATAL = "has no own proc"
 
 
-async def sing(sandbox: Sandbox) -> Mapping[str, bool]:
+async def sing(sandbox: Sandbox) -> dict[str, bool]:
     """What the canary could do. Raises SandboxUnavailable when it did not run as it should."""
     with (
         tempfile.TemporaryDirectory(prefix="millrace-canary-") as folder,
@@ -70,12 +88,17 @@ async def sing(sandbox: Sandbox) -> Mapping[str, bool]:
         try:
             ended: Ended = await sandbox.run(Program(_PROGRAM, Packages.PLAIN, _LIMITS, argv=argv), leavings, listen)
         except SandboxFault as fault:
-            raise SandboxUnavailable(str(fault)) from fault
+            raise SandboxUnavailable(f"{fault}. {remedy(_failed_call(str(fault)))}") from fault
         if ended.ending is not Ending.OK:
             complaint = said[Stream.STDERR].decode(errors="replace")
             raise SandboxUnavailable(f"the canary ended with {ended.ending}: {complaint}")
-        found: dict[str, Any] = json.loads(said[Stream.STDOUT])
+        found: dict[str, bool] = json.loads(said[Stream.STDOUT])
         return found
+
+
+def _failed_call(why: str) -> str | None:
+    found = re.search(r"'(\w+)'$", why)
+    return found[1] if found else None
 
 
 async def prove(sandbox: Sandbox) -> bool:

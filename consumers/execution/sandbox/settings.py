@@ -30,8 +30,6 @@ class SandboxSettings(BaseSettings):
     """What is imported before a program is there to ask for it. All of it must be installed."""
     warm: tuple[Packages, ...] = (Packages.PLAIN,)
     """The profiles that are made ready at the start, rather than for the first program that wants them."""
-    accept_tier_b: bool = False
-    """Run programs also where there are no user namespaces. See docs/security.md for what is then missing."""
 
     def needed(self, packages: Packages) -> set[str]:
         """The distributions that must be installed for a profile, which are called what they are imported as."""

@@ -162,7 +162,7 @@ class _V1Group:
         for path in set(self._paths.values()):
             (path / "cgroup.procs").write_text(str(pid))
 
-    def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None:
+    def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None:  # noqa: ARG002  # the group is known
         memory = self._paths["memory"]
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         watched = os.open(memory / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)

@@ -19,7 +19,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class PolledGroups:
     kind = "polling"
 
-    def open(self, name: str, limits: Mapping[str, Any]) -> Group:
+    def open(self, name: str, limits: Mapping[str, Any]) -> Group:  # noqa: ARG002  # nothing has a name
         return _Polled(limits["memory_bytes"])
 
     def close(self) -> None:
@@ -45,7 +45,9 @@ class _Polled:
             used = sum(map(_processor_s, found))
             over = held > self._most
             before = self._counted
-            self._counted = Counted(max(before.cpu_s, used), max(before.peak_bytes, held), before.out_of_memory or over)
+            self._counted = Counted(
+                max(before.cpu_s, used), max(before.peak_bytes, held), before.out_of_memory or over
+            )
             if over:
                 out_of_memory()
             await asyncio.sleep(_EVERY_S)
