@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from schemas.code import Diagnostic, Severity
 from schemas.execution import Packages
 
-_MOST = 50
+_MOST, _MESSAGE_CHARACTERS = 20, 200
 _WITHOUT_NETWORK = ("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client", "ftplib", "smtplib")
 _DATA, _TORCH = ("numpy", "pandas"), ("torch", "transformers")
 _MISSING = {Packages.PLAIN: (*_DATA, *_TORCH), Packages.DATA: _TORCH, Packages.TORCH: ()}
@@ -97,4 +97,4 @@ def _among(module: str, globs: Sequence[str]) -> str | None:
 
 def _found(severity: Severity, message: str, line: int | None = None, column: int | None = None) -> Diagnostic:
     place = {"line": line, "column": max(column or 1, 1)} if line else {}
-    return Diagnostic.model_validate({"severity": severity, "message": message, **place})
+    return Diagnostic.model_validate({"severity": severity, "message": message[:_MESSAGE_CHARACTERS], **place})

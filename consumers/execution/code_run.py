@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_ARTIFACTS = 200
 _MOST_NAMES = 64 * 1024  # bytes of artifact names in a result, as JSON: see MOST_SHOWN
-_MOST_REFUSED, _REASON_CHARACTERS = 50, 200
+_MOST_REFUSED, _REASON_CHARACTERS = 30, 200
 
 
 @handles(CODE_RUN, prefetch=ExecutionSettings().slots)
@@ -40,7 +40,7 @@ async def run_code(task: Task[RunCode], execution: "Execution") -> CodeRan:
             artifacts.mkdir()
             given = await given_files(params.files, envelope.principal, files, execution.services)
             program = Program(params.code, params.packages, limits, params.stdin.encode(), given)
-            ran = await execution.run(envelope.job_id, program, artifacts)
+            ran = await execution.run(envelope, program, artifacts)
             ended = ran.ended
             kept, left_out = await _kept(ended.artifacts, blobs)
             output = ran.output

@@ -16,8 +16,10 @@ from consumers.execution.settings import ExecutionSettings
 from consumers.runtime.pool import Services
 from consumers.runtime.verdicts import HaltConsumer, RetryLater
 from producers.lint import LintSettings
+from schemas.envelope import Envelope
 from schemas.execution import Stream
 from storage.output import OutputWriter, open_output_writer
+from telemetry.metrics import PROGRAMS
 
 log = structlog.get_logger()
 
@@ -43,12 +45,12 @@ class Execution:
     def health(self) -> dict[str, object]:
         return {"sandbox": self._walls.health()}
 
-    async def run(self, job_id: str, program: Program, artifacts: Path) -> Ran:
+    async def run(self, envelope: Envelope, program: Program, artifacts: Path) -> Ran:
         """Raises HaltConsumer where no sandbox holds, RetryLater when it broke down."""
         try:
             sandbox = await self._walls.up()
             capture = Capture(program.limits.output_bytes)
-            async with self._output.of(job_id) as live:
+            async with self._output.of(envelope.job_id) as live:
 
                 def take(stream: Stream, piece: bytes) -> None:
                     capture.add(stream, piece)
@@ -59,6 +61,7 @@ class Execution:
             raise HaltConsumer(f"no sandbox: {error}") from error
         except SandboxFault as error:
             raise RetryLater(f"the sandbox broke down: {error}") from error
+        PROGRAMS.labels(envelope.kind, ended.ending).inc()
         return Ran(ended, sandbox.tier.value, capture)
 
 

@@ -64,7 +64,7 @@ async def run_task(task: Task[RunTask], execution: "Execution") -> TaskRan:
         artifacts.mkdir()
         given = await asyncio.to_thread(_staged, content, params, files)
         program = Program(_PROGRAM, content.packages, limits, files=given, mounts=mounts)
-        ran = await execution.run(envelope.job_id, program, artifacts)
+        ran = await execution.run(envelope, program, artifacts)
         said = await asyncio.to_thread(_said, ran.ended.artifacts, content, params)
     return TaskRan(
         task_id=params.task_id,
