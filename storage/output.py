@@ -86,8 +86,11 @@ class LiveOutput:
     async def send(self) -> None:
         """Until it is closed. A failure ends it: what would follow has no beginning."""
         try:
-            while self._waiting or not self._closed.is_set():
+            while True:
+                closing = self._closed.is_set()  # before the flush: nothing is added after it was closed
                 await self._flush()
+                if closing:
+                    return
                 await self._new.wait()
                 self._new.clear()
                 with suppress(TimeoutError):

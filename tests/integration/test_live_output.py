@@ -38,6 +38,19 @@ async def test_pieces_are_gathered_in_their_order(servers: Servers) -> None:
     assert len(found) < 8, "not one for each piece"
 
 
+async def test_what_is_written_in_the_moment_of_closing_is_there(servers: Servers) -> None:
+    """Whether the sender slept, or was on its way to Redis."""
+    settings = StorageSettings(REDIS_URL=servers.redis.url)
+    async with asyncio.timeout(10), open_output_writer(settings) as writer, open_feed_reader(settings) as feed:
+        for steps in range(12):
+            job_id = uuid4().hex
+            async with writer.of(job_id) as live:
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                live.write(Stream.STDOUT, b"the last word")
+            assert [each.text for each in await written(feed, job_id, None)][-1] == "the last word"
+
+
 async def test_live_output_ends_when_it_is_long(servers: Servers) -> None:
     found = await entries(servers, *[(Stream.STDOUT, b"x" * 10_000)] * 40)
     assert sum(len(each.text) for each in found) == 256 * 1024
