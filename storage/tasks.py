@@ -141,8 +141,9 @@ async def _add_version(database: Database, version: TaskVersionDocument) -> dict
     """Under the next number, or as it is there already. Returns what is there."""
     versions = _versions(database)
     while True:
-        if found := await versions.find_one({"_id": version.id}):
-            return dict(found)
+        found: dict[str, Any] | None = await versions.find_one({"_id": version.id})
+        if found is not None:
+            return found
         last = await versions.find_one({"task_id": version.task_id}, sort=[("number", -1)])
         document = _fields(version) | {"_id": version.id, "number": 1 + int(last["number"] if last else 0)}
         try:

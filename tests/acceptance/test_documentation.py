@@ -128,7 +128,7 @@ def test_the_code_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None
 def test_the_task_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
     (script,) = blocks("docs/guides/tasks.md", "sh")
     printed = stack.run("bash", "-euc", f"cd {tmp_path}; {script}", within_s=240)
-    assert printed.count(" works, in ") == 5, "every example"
+    assert printed.count(" works, in ") == 6, "every example, and the fork of one"
     assert '{"similarity": 0.' in printed
     assert "my-similarity, from semantic-similarity, version 1" in printed
     assert "my-similarity, version 1: its example works" in printed

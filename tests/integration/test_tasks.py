@@ -1,12 +1,10 @@
 """Tasks of users: made, found, changed, forked, and run in the real sandbox."""
 
-import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
-from millrace import task_files
 from schemas.jobs.task_run import TASK_RUN
 from schemas.tasks import TaskDraft, Visibility
 from storage import tasks
@@ -163,18 +161,3 @@ async def test_a_task_is_run_on_a_batch_counted_and_kept_from_others(deployment:
             params = {"task_id": found["_id"], "version": found["latest"], "inputs": [{"text": "a b c"}]}
             answer = await client.post("/v1/jobs", json={"kind": TASK_RUN.name, "params": params}, headers=WAIT)
             assert answer.json()["status"] == status
-
-
-@pytest.mark.slow
-async def test_the_examples_work_with_the_bundled_model(deployment: Deployment) -> None:
-    """Each in a process that loads torch and the weights."""
-    async with running("ledger", "execution"), gateway() as client:
-
-        async def works(draft: TaskDraft) -> bool:
-            answer = await client.post("/v1/tasks", json=draft.model_dump(mode="json"))
-            assert answer.status_code == 201, answer.text
-            result = (await ended(client, f"/v1/tasks/{draft.name}/validate"))["result"]
-            assert result["valid"], (draft.name, result)
-            return True
-
-        assert await asyncio.gather(*map(works, task_files.examples())) == [True] * 5
