@@ -37,8 +37,8 @@ GOALS_MS = {"print": 15, "numpy": 40, "torch": 60}
 ENDLESS = {
     "spinning": "while True: pass",
     "sleeping, signals ignored": (
-        "import signal, time\nfor n in range(1, 65):\n    try: signal.signal(n, 1)\n    except (OSError, ValueError): pass\n"
-        "time.sleep(60)"
+        "import signal, time\nfor n in range(1, 65):\n    try: signal.signal(n, 1)\n"
+        "    except (OSError, ValueError): pass\ntime.sleep(60)"
     ),
     "stopped": "import os, signal, time; os.kill(os.getpid(), signal.SIGSTOP); time.sleep(60)",
     "a large integer": "7 ** 10**8",

@@ -22,8 +22,16 @@ ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes itself poorer than root")
 
 
-def examined(*wrapper: str, python: str = sys.executable) -> tuple[int, str]:
-    command = [*wrapper, python, "-B", "-m", "consumers.execution.sandbox"]
+PYTHON = "/usr/bin/python3.11"
+for_everybody = pytest.mark.skipif(not Path(PYTHON).exists(), reason="needs a Python that everybody may execute")
+AN_ORDINARY_USER = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
+
+
+def examined(
+    *wrapper: str, python: str = sys.executable, module: str = "consumers.execution.sandbox"
+) -> tuple[int, str]:
+    """What a process that was made poorer says, and how it ended."""
+    command = [*wrapper, python, "-B", "-m", module]
     paths = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(paths)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd="/", check=False)
@@ -39,13 +47,30 @@ def test_root_without_the_right_to_mount_takes_a_namespace_of_its_own() -> None:
 
 
 @as_root
-@pytest.mark.skipif(not Path("/usr/bin/python3.11").exists(), reason="needs a Python that everybody may execute")
+@for_everybody
 def test_an_ordinary_user_has_tier_a_and_is_told_what_would_raise_it() -> None:
-    code, said = examined("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", python="/usr/bin/python3.11")
+    code, said = examined(*AN_ORDINARY_USER, python=PYTHON)
     assert code == 0, said
     assert "tier A\n" in said
     assert "NOT HELD  cgroups                  polling" in said
     assert "Delegate=yes" in said
+
+
+@as_root
+@for_everybody
+@pytest.mark.skipif(not os.environ.get("CI") and not shutil.which("bwrap"), reason="bubblewrap is not installed")
+def test_the_cold_tier_holds_for_an_ordinary_user() -> None:
+    code, said = examined(*AN_ORDINARY_USER, python=PYTHON, module="tests.sandbox.cold")
+    assert code == 0, said
+    assert said.splitlines() == [
+        "prints ok made",
+        "spins timeout",
+        "forks timeout",
+        "floods output_limit",
+        "hoards memory",
+        "sees ok",
+        "leaves ok",
+    ]
 
 
 @as_root
