@@ -39,7 +39,7 @@ class Case:
         return f"{self.group}: {self.name}"
 
 
-PRELUDE = (Path(__file__).parent / "prelude.py").read_text()
+PRELUDE = (Path(__file__).parent / "prelude.txt").read_text()
 
 
 def cases() -> Iterator[Case]:

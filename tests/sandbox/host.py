@@ -118,6 +118,10 @@ _LAYERS = {
     "ValueError": "rlimits",
 }
 
+_NOT_ERRNO = ("gaierror", "ValueError")
+_MISTAKES = ("NameError", "ImportError", "ModuleNotFoundError", "IndentationError")
+"""Of the case itself: a program that falls over its own feet has tried nothing."""
+
 
 def judge(run: Run) -> Verdict:
     """What a run came to, from what was seen of it alone."""
@@ -130,8 +134,8 @@ def judge(run: Run) -> Verdict:
         return Verdict(Expected.KILLED, signal.Signals(run.ended.signal or 0).name)
     if "denied" in run.stdout and ending is Ending.OK:
         signs = re.findall(r"^denied (\w+)", run.stdout, re.MULTILINE)
-        known = [sign for sign in signs if sign in _LAYERS or sign in errno.errorcode.values()]
-        return Verdict(Expected.DENIED, ", ".join(dict.fromkeys(known)) or "nothing to see")
+        known = [sign for sign in signs if sign in errno.errorcode.values() or sign in _NOT_ERRNO]
+        return Verdict(Expected.DENIED, ", ".join(dict.fromkeys(known)) or "never there")
     if ending is Ending.OK:
         return Verdict(Expected.WORKS, "ok")
     if run.ended.signal:
@@ -141,6 +145,8 @@ def judge(run: Run) -> Verdict:
 
 def accepts(case: Case, run: Run, verdict: Verdict) -> bool:
     """A limited program may end well or badly, but it ends, within its limits."""
+    if any(mistake in run.stderr for mistake in _MISTAKES):
+        return False
     if case.expected is Expected.LIMITED:
         return verdict.got is not None and run.ended.ending in (Ending.OK, Ending.ERROR, Ending.MEMORY)
     if case.expected is Expected.KILLED and verdict.got is Expected.LIMITED:

@@ -85,7 +85,8 @@ def _lines(whole: Played, without: dict[str, Played]) -> list[str]:
         "| case | expected | got | stopped by | " + " | ".join(f"without {name}" for name in LAYERS.values()) + " |",
         "|" + "---|" * (4 + len(LAYERS)),
     ]
-    for case, (fine, got, layer) in sorted(whole.items(), key=lambda item: list(whole).index(item[0])):
+    for case in cases():
+        fine, got, layer = whole[case]
         alone = [_cell(without[name].get(case)) for name in LAYERS]
         shown = got if fine else f"{got} (not as it must)"
         stopped = layer if case.expected is not Expected.WORKS else ""

@@ -1,14 +1,17 @@
 """Which walls stand on this host, and what would raise those that do not."""
 
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from consumers.execution.sandbox import canary
+from consumers.execution.sandbox.bubblewrap import BubblewrapSandbox
 from consumers.execution.sandbox.inside import landlock
+from consumers.execution.sandbox.opening import enter_best
 from consumers.execution.sandbox.packages import missing
 from consumers.execution.sandbox.ports import SandboxUnavailable, Tier
 from consumers.execution.sandbox.settings import SandboxSettings
-from consumers.execution.sandbox.zygotic import ZygoticSandbox, open_zygotic
+from consumers.execution.sandbox.zygotic import ZygoticSandbox
 from schemas.execution import Packages
 
 
@@ -33,18 +36,13 @@ class Examination:
 
 async def examine(settings: SandboxSettings) -> Examination:
     try:
-        async with open_zygotic(settings) as sandbox:
+        async with AsyncExitStack() as stack:
+            sandbox = await enter_best(settings, stack)
             could = await canary.sing(sandbox)
             layers = (*_walls(could), _landlock(), _counting(sandbox), _identities(sandbox), *_profiles(settings))
     except SandboxUnavailable as unavailable:
         return Examination(None, str(unavailable), (_landlock(), *_profiles(settings)))
-    fallen = [
-        layer.name for layer in layers[: len(canary.PROMISES)] if not layer.held and layer.name != canary.OWN_PROC
-    ]
-    if fallen:
-        return Examination(None, f"not held: {', '.join(fallen)}", layers)
-    own_proc = next(layer.held for layer in layers if layer.name == canary.OWN_PROC)
-    return Examination(Tier.A if own_proc else Tier.A_MINUS, None, layers)
+    return Examination(sandbox.tier, None, layers)
 
 
 def _walls(could: dict[str, bool]) -> list[Layer]:
@@ -68,7 +66,7 @@ def _landlock() -> Layer:
     return Layer("Landlock", version > 0, f"version {version}" if version else "none", remedy)
 
 
-def _counting(sandbox: ZygoticSandbox) -> Layer:
+def _counting(sandbox: ZygoticSandbox | BubblewrapSandbox) -> Layer:
     held = sandbox.counting.startswith("cgroup")
     remedy = (
         "Memory is looked at, not bounded by the kernel. On a host: a systemd unit with Delegate=yes, or root. "
@@ -77,7 +75,7 @@ def _counting(sandbox: ZygoticSandbox) -> Layer:
     return Layer("cgroups", held, sandbox.counting, None if held else remedy)
 
 
-def _identities(sandbox: ZygoticSandbox) -> Layer:
+def _identities(sandbox: ZygoticSandbox | BubblewrapSandbox) -> Layer:
     held = sandbox.own_identities
     remedy = (
         "Programs run as the worker's own user. As root, also inside a container's user namespace, each has its own"

@@ -37,7 +37,7 @@ async def start(settings: SandboxSettings, without: frozenset[str]) -> Daemon:
     orders, theirs = Channel.pair()
     with theirs:
         process = await asyncio.create_subprocess_exec(
-            *(_interpreter(), "-I", "-S", "-B", "-c", _BOOT, str(Path(__file__).parent), str(theirs.fileno())),
+            *(interpreter(), "-I", "-S", "-B", "-c", _BOOT, str(Path(__file__).parent), str(theirs.fileno())),
             pass_fds=[theirs.fileno()],
             env={"LANG": "C.UTF-8"},
             cwd="/",
@@ -86,7 +86,7 @@ async def _end(process: asyncio.subprocess.Process, orders: Channel) -> None:
 
 
 def _configuration(settings: SandboxSettings, without: frozenset[str]) -> dict[str, Any]:
-    executable = Path(_interpreter()).resolve()
+    executable = Path(interpreter()).resolve()
     profiles = {}
     for packages in Packages:
         if missing(settings.needed(packages)):
@@ -105,6 +105,6 @@ def _configuration(settings: SandboxSettings, without: frozenset[str]) -> dict[s
     }
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """The one below the virtual environment."""
     return str(getattr(sys, "_base_executable", sys.executable))

@@ -90,7 +90,7 @@ class ZygoticSandbox:
                 await _call_off(caller)
                 raise
             outputs.drain()
-            return await _conclude(program, ended, outputs, work, artifacts)
+            return await conclude(program, ended, outputs, work, artifacts)
         finally:
             outputs.close()
             caller.close()
@@ -160,7 +160,7 @@ async def _call_off(caller: Channel) -> None:
                 wire.close(message.descriptors)
 
 
-async def _conclude(
+async def conclude(
     program: Program, ended: Mapping[str, Any], outputs: Outputs, work: int | None, artifacts: Path
 ) -> Ended:
     status = ended["status"]

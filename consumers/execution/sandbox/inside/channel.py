@@ -57,8 +57,8 @@ class Channel:
                 return None
 
     async def _writable(self) -> None:
-        ready = self._loop.create_future()
-        self._loop.add_writer(self._socket.fileno(), lambda: ready.done() or ready.set_result(None))
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(self._socket.fileno(), _wake, ready)
         try:
             await ready
         finally:
@@ -75,12 +75,17 @@ class Channel:
         self._inbox.put_nowait(None)
 
 
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
 async def ended(pidfd: int) -> None:
     """Until the process behind it, and every process of a namespace that it is PID 1 of, is dead."""
     loop = asyncio.get_running_loop()
-    gone = loop.create_future()
+    gone: asyncio.Future[None] = loop.create_future()
     watched = os.dup(pidfd)
-    loop.add_reader(watched, lambda: gone.done() or gone.set_result(None))
+    loop.add_reader(watched, _wake, gone)
     try:
         await gone
     finally:

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -86,15 +87,25 @@ def _forbid_namespaces() -> None:
 def _first(told: Told, given: dict[str, Any]) -> NoReturn:
     """PID 1."""
     try:
+        _mount_proc()
+        socket.sethostname("sandbox")
+    except OSError as error:
+        _fault(told.up, error)
+        os._exit(0)
+    lead(told, given, _seal)
+
+
+def lead(told: Told, given: dict[str, Any], seal: Callable[[], None]) -> NoReturn:
+    """As PID 1 of a place that is ready, to the end of the program. `seal` is called when all is handed in."""
+    try:
         for number in signal.valid_signals():
             with suppress(OSError, ValueError):
                 signal.signal(number, signal.SIG_DFL)  # the kernel lets no default action reach PID 1 from inside
-        _mount_proc()
-        socket.sethostname("sandbox")
         work = os.open("/work", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         wire.send(told.up, {"is": "ready"}, [work])
         os.close(work)
         _furnish(told.up, given)
+        seal()
         _give_up(told, given["limits"])
         pid = os.fork()
         if pid == 0:
@@ -103,6 +114,10 @@ def _first(told: Told, given: dict[str, Any]) -> NoReturn:
     except BaseException as error:  # noqa: BLE001
         _fault(told.up, error)
     os._exit(0)
+
+
+def _seal() -> None:
+    kernel.mount("", "/mnt", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
 def _mount_proc() -> None:
@@ -120,7 +135,6 @@ def _furnish(up: socket.socket, given: dict[str, Any]) -> None:
         script.write(given["code"])
     while (message := wire.receive(up)) is not None:
         if message.body["is"] == "go":
-            kernel.mount("", "/mnt", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
             return
         for name, held in zip(message.body["names"], message.descriptors, strict=True):
             if message.body["is"] == "files":

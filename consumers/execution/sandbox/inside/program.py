@@ -82,14 +82,14 @@ _replaced: list[TextIO | None] = []
 
 def _open_streams() -> None:
     _replaced.extend([sys.stdin, sys.stdout, sys.stderr])
-    sys.stdin = sys.__stdin__ = _stream(0, "r", "strict")
-    sys.stdout = sys.__stdout__ = _stream(1, "w", "strict")
-    sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")
+    sys.stdin = sys.__stdin__ = _stream(0, "r", "strict")  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = _stream(1, "w", "strict")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _stream(2, "w", "backslashreplace")  # type: ignore[misc]
 
 
 def _stream(descriptor: int, mode: str, errors: str) -> io.TextIOWrapper:
     opened = open(descriptor, mode + "b", closefd=False)  # noqa: SIM115
-    return io.TextIOWrapper(opened, encoding="utf-8", errors=errors, line_buffering=mode == "w")  # type: ignore[arg-type]
+    return io.TextIOWrapper(opened, encoding="utf-8", errors=errors, line_buffering=mode == "w")
 
 
 def _default_signals() -> None:

@@ -42,7 +42,7 @@ ALLOWED = frozenset(  # a block of words, because a list of them fills two hundr
     clock_getres gettimeofday time times fork vfork execve execveat exit exit_group wait4 waitid kill tkill
     tgkill pidfd_open pidfd_send_signal set_tid_address set_robust_list get_robust_list futex futex_waitv rseq
     restart_syscall getpid gettid getppid getpgid getpgrp getsid setpgid setsid getuid geteuid getgid getegid
-    getgroups getresuid getresgid capget getrlimit setrlimit prlimit64 getrusage sysinfo uname getrandom getcpu
+    getgroups getresuid getresgid capget getrlimit setrlimit getrusage sysinfo uname getrandom getcpu
     getpriority sched_yield sched_getaffinity sched_setaffinity sched_getparam sched_getscheduler sched_getattr
     sched_get_priority_max sched_get_priority_min sched_rr_get_interval connect accept accept4 bind listen
     shutdown getsockname getpeername setsockopt getsockopt sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg

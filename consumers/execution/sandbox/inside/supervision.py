@@ -39,15 +39,18 @@ class Household:
 
 
 @dataclass
-class _Job:
+class Job:
     order: Mapping[str, Any]
-    caller: Channel
     up: Channel
+    """To the job's own processes, that of ours among them."""
     pidfd: int = -1
     """Of PID 1 in its namespace: that dead, all is."""
     began: float = 0.0
     killed_by: str | None = None
     killing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def start(self) -> None:
+        self.began = time.monotonic()
 
     def kill(self, why: str) -> None:
         if self.killed_by is None:
@@ -90,34 +93,34 @@ async def _supervise(household: Household, asked: Mapping[str, Any], caller: Cha
         with theirs:
             zygote = await household.zygotes.fork(asked["profile"], [theirs.fileno(), *passed])
         stack.callback(household.zygotes.leave, zygote)
-        job = _Job(asked, caller, up)
-        listening = asyncio.create_task(_listen(job))
+        job = Job(asked, up)
+        listening = asyncio.create_task(_listen(job, caller))
         stack.callback(listening.cancel)
         async with asyncio.timeout(_BIRTH_S):
-            await _bring_up(job, group, identity)
+            await _bring_up(job, caller, group, identity)
         stack.callback(os.close, job.pidfd)
-        await _let_run(job)
-        await caller.send({"is": "ended", **await _account(job, group)})
+        await let_run(job)
+        await caller.send({"is": "ended", **await account(job, group)})
 
 
-async def _bring_up(job: _Job, group: Group, identity: int) -> None:
-    born = await _expect(job, "born")
+async def _bring_up(job: Job, caller: Channel, group: Group, identity: int) -> None:
+    born = await expect(job, "born")
     group.attach(born.pid)
     await job.up.send({"is": "attached"})
-    apart = await _expect(job, "apart")
+    apart = await expect(job, "apart")
     _map(apart.pid, identity)
     await job.up.send({"is": "mapped"})
-    ready = await _expect(job, "ready")
+    ready = await expect(job, "ready")
     job.pidfd = os.pidfd_open(ready.pid)
     group.follow(ready.pid, lambda: job.kill("memory"))
     try:
-        await _furnish(job)
+        await furnish(job)
     except BaseException:
         os.close(job.pidfd)
         raise
-    job.began = time.monotonic()
+    job.start()
     await job.up.send({"is": "go"})
-    await job.caller.send({"is": "started"}, ready.descriptors)
+    await caller.send({"is": "started"}, ready.descriptors)
     wire.close(ready.descriptors)
 
 
@@ -131,7 +134,7 @@ def _map(pid: int, identity: int) -> None:
             told.write(content)
 
 
-async def _furnish(job: _Job) -> None:
+async def furnish(job: Job) -> None:
     files = list(job.order["files"].items())
     for first in range(0, len(files), _BATCH):
         batch = files[first : first + _BATCH]
@@ -144,13 +147,13 @@ def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-async def _hand_over(job: _Job, what: str, names: list[str], held: list[int]) -> None:
+async def _hand_over(job: Job, what: str, names: list[str], held: list[int]) -> None:
     await job.up.send({"is": what, "names": names}, held)
     wire.close(held)
-    await _expect(job, "taken")
+    await expect(job, "taken")
 
 
-async def _expect(job: _Job, word: str) -> wire.Message:
+async def expect(job: Job, word: str) -> wire.Message:
     receiving = asyncio.create_task(job.up.receive())
     killing = asyncio.create_task(job.killing.wait())
     try:
@@ -168,13 +171,13 @@ async def _expect(job: _Job, word: str) -> wire.Message:
     return message
 
 
-async def _listen(job: _Job) -> None:
+async def _listen(job: Job, caller: Channel) -> None:
     """To the caller: a word of it kills, and so does its end."""
-    message = await job.caller.receive()
+    message = await caller.receive()
     job.kill(message.body["why"] if message else "cancel")
 
 
-async def _let_run(job: _Job) -> None:
+async def let_run(job: Job) -> None:
     """Until all its processes are dead."""
     loop = asyncio.get_running_loop()
     deadline = loop.call_later(job.order["limits"]["wall_s"], job.kill, "timeout")
@@ -192,7 +195,7 @@ async def _let_run(job: _Job) -> None:
         killing.cancel()
 
 
-async def _account(job: _Job, group: Group) -> dict[str, Any]:
+async def account(job: Job, group: Group) -> dict[str, Any]:
     wall_s = time.monotonic() - job.began
     last = await job.up.receive()  # whoever could write to it is dead
     over = last.body if last and last.body["is"] == "over" else {}
