@@ -79,12 +79,10 @@ async def find(database: Database, task_id: str, principal: str) -> dict[str, An
 async def version(database: Database, task_id: str, version: str) -> dict[str, Any] | None:
     """By version, or by its number. Raises StoreUnavailable."""
     query: dict[str, Any] = {"_id": f"{task_id}.{version}"}
-    if version.isdecimal() and len(version) < 10:
+    if version.isdecimal() and len(version) < 10:  # a version may consist of digits, but has twelve
         query = {"task_id": task_id, "number": int(version)}
     with reading():
         found: dict[str, Any] | None = await _versions(database).find_one(query)
-        if found is None and "number" in query:  # a digest may consist of digits alone
-            found = await _versions(database).find_one({"_id": f"{task_id}.{version}"})
     return found
 
 
@@ -153,7 +151,8 @@ async def _add_version(database: Database, version: TaskVersionDocument) -> dict
 
 
 def _fields(document: TaskDocument | TaskVersionDocument) -> dict[str, Any]:
-    return document.model_dump(exclude={"id", "revision_id"})
+    fields: dict[str, Any] = document.model_dump(exclude={"id", "revision_id"})
+    return fields
 
 
 def _tasks(database: Database) -> Any:
