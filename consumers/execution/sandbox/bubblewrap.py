@@ -77,7 +77,7 @@ class BubblewrapSandbox:
                 outputs.follow(lambda: job.kill("output"))
                 job.start()
                 await up.send({"is": "go"})
-                await let_run(job)
+                await let_run(job, group)
                 told = await account(job, group)
             except (Broken, OSError) as error:
                 raise SandboxFault(str(error)) from error
@@ -168,8 +168,9 @@ def _runtime(image: Image) -> Iterator[str]:
 
 async def _end(process: asyncio.subprocess.Process, job: Job) -> None:
     """All of it is dead afterwards, whatever happened before."""
-    with suppress(ProcessLookupError):
-        process.kill()
+    if process.returncode is None:  # not by its own method, which may take the status from whoever waits for it
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
     if job.pidfd >= 0:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(job.pidfd, signal.SIGKILL)

@@ -16,7 +16,7 @@ from consumers.execution.sandbox.inside.channel import Channel
 from consumers.execution.sandbox.packages import entries, missing
 from consumers.execution.sandbox.ports import SandboxUnavailable
 from consumers.execution.sandbox.remedies import remedy
-from consumers.execution.sandbox.settings import SandboxSettings
+from consumers.execution.sandbox.settings import MODELS, SandboxSettings
 from schemas.execution import Packages
 
 _START_S = 60.0
@@ -81,13 +81,13 @@ async def _end(process: asyncio.subprocess.Process, orders: Channel) -> None:
             await process.wait()
     except TimeoutError:
         with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
+            os.kill(process.pid, signal.SIGKILL)
         await process.wait()
 
 
 def _configuration(settings: SandboxSettings, without: frozenset[str]) -> dict[str, Any]:
     executable = Path(interpreter()).resolve()
-    profiles = {}
+    profiles: dict[str, dict[str, Any]] = {}
     for packages in Packages:
         if missing(settings.needed(packages)):
             continue
@@ -95,6 +95,8 @@ def _configuration(settings: SandboxSettings, without: frozenset[str]) -> dict[s
             "packages": entries(settings.distributions[packages]),
             "preload": settings.preload[packages],
         }
+    if torch := profiles.get(Packages.TORCH.value):
+        profiles[MODELS] = {**torch, "preload": (*torch["preload"], *settings.preload_models)}
     return {
         "executable": str(executable),
         "prefix": str(Path(sys.base_prefix).resolve()),

@@ -5,6 +5,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.execution import Packages
 
+MODELS = "models"
 _DATA = ("numpy", "pandas", "scipy", "matplotlib", "pillow")
 _TORCH = (*_DATA, "torch", "transformers", "safetensors")
 
@@ -25,12 +26,19 @@ class SandboxSettings(BaseSettings):
     preload: dict[Packages, tuple[str, ...]] = {
         Packages.PLAIN: (),
         Packages.DATA: ("numpy", "pandas"),
-        Packages.TORCH: ("numpy", "pandas", "torch", "transformers", "transformers.modeling_utils"),
+        Packages.TORCH: ("numpy", "pandas", "torch", "transformers"),
     }
     """What is imported before a program is there to ask for it. All of it must be installed."""
+    preload_models: tuple[str, ...] = ("transformers.modeling_utils",)
+    """What else is loaded for programs of the torch profile that speak of transformers. It takes two seconds, which
+    nobody wants to wait, and twice the memory to fork, which those who want torch alone should not pay."""
     warm: tuple[Packages, ...] = (Packages.PLAIN,)
     """The profiles that are made ready at the start, rather than for the first program that wants them."""
 
     def needed(self, packages: Packages) -> set[str]:
         """The distributions that must be installed for a profile, which are called what they are imported as."""
         return {name.partition(".")[0] for name in self.preload[packages]}
+
+    def zygote(self, packages: Packages, code: str) -> str:
+        """Which of the warm interpreters a program is forked from."""
+        return MODELS if packages is Packages.TORCH and "transformers" in code else packages.value

@@ -71,7 +71,8 @@ class ZygoticSandbox:
         try:
             with ExitStack() as handed:
                 handed.callback(theirs.close)
-                await _order(daemon, program, theirs, outputs, handed)
+                zygote = self._settings.zygote(program.packages, program.code)
+                await _order(daemon, program, zygote, theirs, outputs, handed)
             outputs.follow(lambda: asyncio.ensure_future(caller.send({"why": "output"})))
             ended: dict[str, Any] | None = None
             try:
@@ -121,11 +122,11 @@ async def open_zygotic(
 
 
 async def _order(
-    daemon: Daemon, program: Program, theirs: socket.socket, outputs: Outputs, handed: ExitStack
+    daemon: Daemon, program: Program, zygote: str, theirs: socket.socket, outputs: Outputs, handed: ExitStack
 ) -> None:
     limits = asdict(program.limits)
     request = {
-        "profile": program.packages.value,
+        "profile": zygote,
         "limits": limits,
         "files": {name: str(path.absolute()) for name, path in program.files.items()},
         "mounts": {name: str(path.absolute()) for name, path in program.mounts.items()},

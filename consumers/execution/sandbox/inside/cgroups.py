@@ -30,6 +30,7 @@ class Group(Protocol):
 
     def attach(self, pid: int) -> None: ...
     def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None: ...
+    def hurry(self) -> None: ...
     def counted(self) -> Counted: ...
     def close(self) -> None: ...
 
@@ -99,6 +100,12 @@ class _V2Group:
 
     def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None:
         """The kernel kills the whole group by itself."""
+
+    def hurry(self) -> None:
+        """Dying takes processor time, which many processes would have to wait for."""
+        with suppress(OSError):
+            (self._path / "cpu.max").write_text("max")
+            (self._path / "cpu.weight").write_text("10000")
 
     def counted(self) -> Counted:
         events = _table(self._path / "memory.events")
@@ -171,6 +178,11 @@ class _V1Group:
         finally:
             os.close(watched)
         asyncio.get_running_loop().add_reader(self._event, _told, self._event, out_of_memory)
+
+    def hurry(self) -> None:
+        with suppress(OSError, KeyError):
+            (self._paths["cpu"] / "cpu.cfs_quota_us").write_text("-1")
+            (self._paths["cpu"] / "cpu.shares").write_text("262144")
 
     def counted(self) -> Counted:
         memory = self._paths["memory"]

@@ -52,6 +52,9 @@ class _Polled:
                 out_of_memory()
             await asyncio.sleep(_EVERY_S)
 
+    def hurry(self) -> None:
+        """Nothing could be done about it."""
+
     def counted(self) -> Counted:
         return self._counted
 

@@ -69,11 +69,15 @@ def _show(error: BaseException) -> None:
         sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
+_NAMES = ("cold", "job", "kernel", "landlock", "numbers", "program", "seccomp", "wire", "zygote")
+_OURS = [__package__, *(f"{__package__}.{name}" for name in _NAMES)]
+
+
 def _hide_ourselves() -> None:
-    """Not a wall: so that a program's view of the interpreter has nothing odd in it."""
-    package = __package__.partition(".")[0]
-    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
-        del sys.modules[name]
+    """Not a wall: so that a program's view of the interpreter has nothing odd in it. By name, because looking through
+    three thousand modules of torch copies every page that has the name of one."""
+    for name in _OURS:
+        sys.modules.pop(name, None)
 
 
 _replaced: list[TextIO | None] = []

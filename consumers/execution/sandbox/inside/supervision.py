@@ -99,7 +99,7 @@ async def _supervise(household: Household, asked: Mapping[str, Any], caller: Cha
         async with asyncio.timeout(_BIRTH_S):
             await _bring_up(job, caller, group, identity)
         stack.callback(os.close, job.pidfd)
-        await let_run(job)
+        await let_run(job, group)
         await caller.send({"is": "ended", **await account(job, group)})
 
 
@@ -177,7 +177,7 @@ async def _listen(job: Job, caller: Channel) -> None:
     job.kill(message.body["why"] if message else "cancel")
 
 
-async def let_run(job: Job) -> None:
+async def let_run(job: Job, group: Group) -> None:
     """Until all its processes are dead."""
     loop = asyncio.get_running_loop()
     deadline = loop.call_later(job.order["limits"]["wall_s"], job.kill, "timeout")
@@ -188,6 +188,7 @@ async def let_run(job: Job) -> None:
         if not ending.done():
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(job.pidfd, signal.SIGKILL)
+            group.hurry()
             await ending
     finally:
         deadline.cancel()
