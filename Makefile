@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Development takes one torch everywhere; which build that is (CPU, CUDA) is the machine's affair, so it has no hash.
 TORCH := torch==2.13.0
 
-.PHONY: demo test faults lint format bench up down docs lock clean rabbitmq
+.PHONY: demo test faults lint format bench up down docs lock clean rabbitmq bubblewrap
 
 demo: .venv/ready rabbitmq  ## Start everything, run real jobs end to end: embed, search, profile, train, predict
 	$(BIN)/millrace up --detach
@@ -16,7 +16,7 @@ demo: .venv/ready rabbitmq  ## Start everything, run real jobs end to end: embed
 # puts the unit tests, which are short, at the end, where they fill what the long ones leave.
 WORKERS ?= 3
 
-test: .venv/ready rabbitmq  ## What CI runs: every test, on real parts
+test: .venv/ready rabbitmq bubblewrap  ## What CI runs: every test, on real parts
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 SEEDS ?= 50
@@ -34,7 +34,7 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready rabbitmq  ## make bench NAME=pipeline|latency|accept|replay|ingest|profiling|training|resume|predict|subscribers
+bench: .venv/ready rabbitmq  ## make bench NAME=pipeline|latency|accept|replay|ingest|profiling|training|resume|predict|subscribers|sandbox
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 up: .venv/ready rabbitmq  ## Start the local stack and stay with it; Ctrl-C stops it
@@ -63,6 +63,13 @@ rabbitmq:
 	     elif command -v brew >/dev/null; then echo "rabbitmq-server is missing: brew install rabbitmq"; exit 1; \
 	     elif command -v dnf >/dev/null; then echo "rabbitmq-server is missing: sudo dnf install rabbitmq-server"; exit 1; \
 	     else echo "rabbitmq-server is missing: sudo apt-get install --no-install-recommends rabbitmq-server"; exit 1; fi; }
+
+# Only the tests of the sandbox's cold tier need it, and they are left out where it cannot be had.
+bubblewrap:
+	@command -v bwrap >/dev/null || [ "$$(uname)" != Linux ] \
+	|| { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	       apt-get update -qq && apt-get install -y -qq --no-install-recommends bubblewrap >/dev/null; \
+	     else echo "bubblewrap is missing, its tests are left out: sudo apt-get install bubblewrap"; fi; }
 
 # See requirements.overrides for what stays out. `uv` is only needed here.
 lock:

@@ -24,6 +24,7 @@ from gateway.middleware import Front
 from gateway.openapi import with_problem_schema
 from gateway.routes import (
     asyncapi,
+    code,
     datasets,
     dead_letters,
     events,
@@ -35,7 +36,9 @@ from gateway.routes import (
     notifications,
     predictions,
     profiles,
+    runs,
     sockets,
+    tasks,
     uploads,
     webhooks,
 )
@@ -49,6 +52,7 @@ from messaging.bindings import Bindings
 from messaging.inspection import AmqpInspector
 from messaging.publisher import open_publisher
 from messaging.settings import BrokerSettings
+from producers.lint import LintSettings
 from producers.outbox import Outbox
 from storage.blobs import BlobStore
 from storage.cancellation import end
@@ -91,6 +95,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
         *(learning.hot, learning.router, models.router, predictions.router),
         *(events.router, sockets.router, notifications.router, webhooks.router),
+        *(code.router, runs.router, tasks.router),
         *(uploads.router, health.router, asyncapi.router),
     ):
         app.include_router(part)
@@ -161,6 +166,7 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
             inquiry=inquiry,
             topics=topics,
             closing=closing,
+            lint=LintSettings(),
         )
 
 

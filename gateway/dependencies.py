@@ -22,6 +22,7 @@ from gateway.watch import StoreWatch
 from messaging.bindings import Bindings
 from messaging.inspection import Inspector
 from messaging.publisher import Publisher
+from producers.lint import LintSettings
 from storage.blobs import BlobStore
 from storage.database import Database
 from storage.feed import FeedReader
@@ -49,6 +50,7 @@ class Parts:
     submission: Submission
     cancellation: Cancellation
     inquiry: Inquiry
+    lint: LintSettings
     topics: Topics
     closing: asyncio.Event
     """Set when the gateway stops: who streams shall say so, and end."""

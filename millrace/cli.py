@@ -3,18 +3,22 @@
 import asyncio
 import json
 import logging
+import os
 import sys
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import httpx
 import typer
 from pydantic import ValidationError
 
-from millrace import datasets_cli, demo, dlq, models_cli, notifications_cli, subscriptions_cli
+from millrace import datasets_cli, demo, dlq, models_cli, notifications_cli, running, subscriptions_cli, tasks_cli
+from millrace import doctor as diagnosis
 from millrace import why as explanations
 from millrace.client import ProblemError
+from millrace.following import followed
 from millrace.output import AsJson, complaints, console, json_object, open_client, print_json, say
 from millrace.servers import known, server, server_errors
 from millrace.stack import commands, view
@@ -23,12 +27,14 @@ from millrace.stack.layout import DEFAULT_POOLS, layout
 from millrace.stack.settings import StackSettings
 from millrace.stack.state import StackRecord
 from millrace.stack.supervisor import Supervisor
+from schemas.execution import Packages
 
 app = typer.Typer(help="Millrace: jobs for machine learning.", no_args_is_help=True, pretty_exceptions_enable=False)
 topology_app = typer.Typer(help="What exists on the broker.", no_args_is_help=True)
 app.add_typer(topology_app, name="topology")
 app.add_typer(datasets_cli.app, name="datasets")
 app.add_typer(models_cli.app, name="models")
+app.add_typer(tasks_cli.app, name="tasks")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(subscriptions_cli.app, name="subscriptions")
 app.add_typer(notifications_cli.webhooks, name="webhooks")
@@ -176,6 +182,51 @@ def cancel(id: str, reason: Annotated[str, typer.Option(help="Stands in the job'
     """Cancel a job, wherever it is, and print it."""
     with open_client() as client:
         print_json(client.cancel(id, reason))
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="A Python program.")],
+    stdin: Annotated[bool, typer.Option("--stdin", help="Pass standard input on to it.")] = False,
+    given: Annotated[
+        list[str] | None, typer.Option("--file", help="A file for it: PATH, or NAME=PATH. Several may be given.")
+    ] = None,
+    packages: Annotated[Packages, typer.Option(help="What it can import.")] = Packages.PLAIN,
+    timeout_s: Annotated[float | None, typer.Option("--timeout", help="Seconds that it may run.")] = None,
+    memory_mb: Annotated[int | None, typer.Option("--memory", help="MiB that it may use.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Save the files that it leaves below this folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a program in the sandbox, print what it writes, and end with its exit status."""
+    limits = {"timeout_s": timeout_s, "memory_mb": memory_mb}
+    if not file.is_file():
+        raise StackError(f"no file {file}")
+    with open_client() as client:
+        job = client.code.run(
+            file.read_text(),
+            stdin=sys.stdin.read() if stdin else "",
+            files=running.given(given or []),
+            packages=packages,
+            **{name: value for name, value in limits.items() if value is not None},
+        )
+        if as_json:
+            print_json(followed(client, job, quiet=True))
+        else:
+            running.concluded(client, running.watched(client, job), into)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what works here, what does not, and what would help. Exit status 1 when anything does not."""
+    record = commands.running(StackSettings())
+    environment = {**(record.environment if record else {}), **os.environ}
+    found = asyncio.run(diagnosis.examine(environment))
+    if as_json:
+        print_json([vars(each) for each in found])
+    else:
+        console.print(diagnosis.table(found))
+    if not all(each.ok for each in found):
+        raise typer.Exit(1)
 
 
 @app.command()

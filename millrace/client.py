@@ -18,11 +18,13 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import JsonValue, ValidationError
 
+from millrace.code import Programs
 from millrace.datasets import Datasets
 from millrace.dead_letters import DeadLetters
 from millrace.models import Models
 from millrace.notifications import Notifications, Webhooks
 from millrace.paging import pages
+from millrace.tasks import Tasks
 from schemas.lifecycle import JobState
 from schemas.problems import Problem
 from schemas.resources import Job, JobExplanation, JobPage, JobSummary
@@ -93,6 +95,8 @@ class Client:
         self.models = Models(self._request)
         self.webhooks = Webhooks(self._request)
         self.notifications = Notifications(self._request)
+        self.code = Programs(self._request)
+        self.tasks = Tasks(self._request)
 
     def submit(
         self,
@@ -145,6 +149,11 @@ class Client:
     def events(self, id: str, *, last_event_id: str | None = None) -> Iterator[Event]:
         """The events of a job until its outcome. A broken connection is resumed where it broke."""
         yield from self._resumed(f"/v1/jobs/{id}/events", last_event_id)
+
+    def output(self, id: str, *, last_event_id: str | None = None) -> Iterator[Event]:
+        """What the program of a job writes, as events `started`, `stdout`, `stderr`, `truncated`, and `ended` with
+        the job. A broken connection is resumed where it broke."""
+        yield from self._resumed(f"/v1/jobs/{id}/output", last_event_id)
 
     def watch(self, *topics: str, last_event_id: str | None = None) -> Iterator[Event]:
         """Events of all jobs whose topic matches one of these, for as long as you go on. A broken connection is

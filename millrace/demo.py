@@ -1,5 +1,6 @@
 """`millrace demo`: embed a few hundred real paragraphs through the running stack, search them by meaning, profile
-them as a table, train a model that tells which package a paragraph comes from, and find out that it was told of."""
+them as a table, train a model that tells which package a paragraph comes from, find out that it was told of, and have
+a program draw a plot of them in the sandbox."""
 
 import ast
 import csv
@@ -23,6 +24,7 @@ from millrace.client import Client
 from millrace.following import followed, succeeded
 from millrace.stack.errors import StackError
 from millrace.stack.settings import StackSettings
+from schemas.jobs.code_run import CodeRan
 from schemas.jobs.dataset_profile import DatasetProfiled
 from schemas.jobs.model_predict import RowsPredicted
 from schemas.jobs.model_train import ModelTrained
@@ -47,6 +49,7 @@ _CONCURRENT = 16
 _WAIT_S = 60
 _SEARCH_S = 20
 _TOLD_WITHIN_S, _LOOK_EVERY_S = 15.0, 0.3
+_PLOT = Path(__file__).parent / "examples" / "plot.py"
 _QUERY = "wait a little longer before each new try after a failure"
 
 
@@ -57,6 +60,8 @@ The stack goes on running. Try next:
   millrace datasets add FILE; millrace datasets profile NAME    a table of your own
   millrace models train NAME COLUMN                             a model that predicts a column of it
   millrace notifications ls                                     what has ended meanwhile; `millrace webhooks add`
+  millrace run FILE.py                                          a program of your own, in the sandbox
+  millrace tasks examples; millrace tasks ls                    code around a model
   millrace submit text.embed '{"inputs": ["a text"]}' --wait 10
   millrace submit system.probe '{"failure": "error"}'           then see it being retried: millrace jobs
   millrace down                                                 stop everything
@@ -114,6 +119,7 @@ def run(client: Client, console: Console) -> None:
     console.print(table)
     _describe(client, corpus, console)
     _tell(client, _learn(client, console), console)
+    _plot(client, corpus, console)
     console.print(_NEXT, markup=False)
 
 
@@ -166,6 +172,20 @@ def _tell(client: Client, training: Job, console: Console) -> None:
                 return
         time.sleep(_LOOK_EVERY_S)
     raise StackError("no notification has arrived: does the pool `notifications` run?")
+
+
+def _plot(client: Client, corpus: list[Paragraph], console: Console) -> None:
+    """Have a program draw how long the paragraphs are, and fetch the picture."""
+    lengths = "\n".join(str(len(paragraph.text.split())) for paragraph in corpus)
+    files = {"lengths.txt": lengths.encode()}
+    job = succeeded(client.code.run(_PLOT.read_text(), files=files, memory_mb=64, wait=_WAIT_S))
+    ran = CodeRan.model_validate(job.result)
+    if ran.outcome != "ok":
+        raise StackError(f"the program that draws ended as {ran.outcome}: {ran.stderr}")
+    picture = StackSettings().data_dir.resolve() / "lengths.png"
+    picture.write_bytes(client.code.artifact(job.id, "lengths.png"))
+    console.print(f"\nA program in the sandbox (tier {ran.tier}) drew how many words they have: {ran.stdout.strip()}")
+    console.print(f"It took {ran.usage.wall_s * 1000:.0f} ms. Its plot: {picture.as_uri()}", markup=False)
 
 
 def _write_table(corpus: list[Paragraph], file: Path) -> None:

@@ -1,4 +1,4 @@
-"""What of a job's result goes into the catalog of datasets and models."""
+"""What of a job's result goes into the catalog of datasets and models, or counts as the use of a task."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -9,11 +9,14 @@ from schemas.jobs.dataset_ingest import DATASET_INGEST
 from schemas.jobs.dataset_profile import DATASET_PROFILE
 from schemas.jobs.model_predict_dataset import MODEL_PREDICT_DATASET
 from schemas.jobs.model_train import MODEL_TRAIN
+from schemas.jobs.task_run import TASK_RUN
 from schemas.kinds import kind_named
-from storage import datasets, models
+from storage import datasets, models, tasks
 from storage.database import Database
 
-CATALOGED = frozenset({DATASET_INGEST.name, DATASET_PROFILE.name, MODEL_TRAIN.name, MODEL_PREDICT_DATASET.name})
+CATALOGED = frozenset(
+    {DATASET_INGEST.name, DATASET_PROFILE.name, MODEL_TRAIN.name, MODEL_PREDICT_DATASET.name, TASK_RUN.name}
+)
 
 
 def dataset_id_of(principal: str, name: str) -> str:
@@ -51,3 +54,5 @@ async def catalog(
             await models.add_version(database, result, **origin)
         case DATASET_PROFILE.name:
             await datasets.add_profile(database, result, job_id=job_id, at=at)
+        case TASK_RUN.name:
+            await tasks.note_use(database, result, job_id=job_id, at=at)

@@ -231,7 +231,7 @@ class Audited(Resource):
     actor: str
     action: str
     target: str
-    """A letter, the job of a replay, or a model; `selection` for letters that were chosen by filter."""
+    """A letter, the job of a replay, a model, or a task; `selection` for letters that were chosen by filter."""
     detail: dict[str, JsonValue]
     request_id: str | None = None
 

@@ -63,6 +63,7 @@ PROBLEM_TYPES = _types(
         "No valid API key",
         "Send the key as `X-API-Key` or `Authorization: Bearer`. `millrace status` shows the key of a local stack.",
     ),
+    ProblemType("not-yours", 403, "It belongs to somebody else", "Fork it, and change your own."),
     ProblemType("not-found", 404, "There is no such thing", "Check the path and the id."),
     ProblemType(
         "conflict", 409, "It has changed meanwhile", "Read it again, and decide again whether you want to change it."
@@ -142,6 +143,9 @@ PROBLEM_TYPES = _types(
         "input-too-long", None, "A text is longer than the model reads", "Shorten it, or allow `options.truncate`."
     ),
     ProblemType("input-unusable", None, "The model has no answer for an input", "`detail` names it; leave it out."),
+    ProblemType(
+        "over-quota", None, "More than the quota", "Ask for less, or the operator for more; `detail` says how much."
+    ),
     ProblemType("attempt-failed", None, "The attempt failed", "The job is tried again by itself."),
     ProblemType("retry-later", None, "Something is in the way", "The job is tried again by itself."),
     ProblemType(

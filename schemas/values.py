@@ -31,5 +31,13 @@ def _check(value: JsonValue, depth: int) -> None:
         raise ValueError("a number beyond the range of a double; send it as a string")
 
 
+def _any_storable(value: JsonValue) -> JsonValue:
+    _check(value, _MAX_DEPTH)
+    return value
+
+
+StorableJson = Annotated[JsonValue, AfterValidator(_any_storable)]
+"""Any value in a contract."""
+
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
 """A free-form object in a contract."""

@@ -1,4 +1,4 @@
-"""Operations on the `audit` collection: who did what to dead letters and models. Entries are never changed."""
+"""Operations on the `audit` collection: who did what to dead letters, models and tasks. Entries are never changed."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,6 +20,10 @@ ARCHIVED = "archived"
 UNARCHIVED = "unarchived"
 VERSION_DELETED = "version-deleted"
 MODEL_DELETED = "model-deleted"
+TASK_CREATED = "task-created"
+TASK_CHANGED = "task-changed"
+TASK_DELETED = "task-deleted"
+OF_TASKS = (TASK_CREATED, TASK_CHANGED, TASK_DELETED)
 OF_MODELS = (ALIAS_MOVED, ARCHIVED, UNARCHIVED, VERSION_DELETED, MODEL_DELETED)
 _MANY_REPLAYS = 1_000
 

@@ -142,10 +142,14 @@ class FeedReader:
 
     async def entries(self, job_id: str, after: int | None = None) -> list[FeedEntry]:
         """Entries with an order above `after`, oldest first. Raises FeedUnavailable."""
-        with self._asking():
-            found = await self._redis.xrange(_key(job_id), "-" if after is None else f"({after}-0")
-        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
+        entries = await self.stream(_key(job_id), None if after is None else f"{after}-0")
         return [FeedEntry(int(entry.partition(b"-")[0]), from_json(values[b"patch"])) for entry, values in entries]
+
+    async def stream(self, key: str, after: str | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        """Ids and values of a stream in Redis, oldest first, behind the id `after`. Raises FeedUnavailable."""
+        with self._asking():
+            found = await self._redis.xrange(key, "-" if after is None else f"({after}")
+        return cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
 
     @property
     def reachable(self) -> bool:
@@ -164,25 +168,32 @@ class FeedReader:
             raise FeedUnavailable(str(error)) from error
 
     @asynccontextmanager
-    async def listening(self, job_id: str) -> AsyncIterator[asyncio.Event]:
-        """Yields an event that is set whenever the job changes. Look at the job after entering, then wait: what
-        happens in between sets the event. Without Redis the event stays unset: so wait with a limit, and look."""
+    async def listening(self, job_id: str, *more: str) -> AsyncIterator[asyncio.Event]:
+        """Yields an event that is set whenever the job changes, or one of the keys `more`. Look at the job after
+        entering, then wait: what happens in between sets the event. Without Redis the event stays unset: so wait with
+        a limit, and look."""
         changed = asyncio.Event()
-        key = _key(job_id)
-        heard = key in self._waiting or key in self._left
-        self._left.discard(key)
-        self._waiting.setdefault(key, set()).add(changed)
+        keys = (_key(job_id), *more)
+        unheard = [key for key in keys if key not in self._waiting and key not in self._left]
+        self._left.difference_update(keys)
+        for key in keys:
+            self._waiting.setdefault(key, set()).add(changed)
         try:
-            if not heard:
-                with suppress(FeedUnavailable), self._asking():
-                    await self._subscribe(key)
+            with suppress(FeedUnavailable):
+                for key in unheard:
+                    with self._asking():
+                        await self._subscribe(key)
             yield changed
         finally:
-            self._waiting[key].discard(changed)
-            if not self._waiting[key]:
-                del self._waiting[key]
-                self._left.add(key)
-                await self._leave_many()
+            for key in keys:
+                self._leave(key, changed)
+            await self._leave_many()
+
+    def _leave(self, key: str, changed: asyncio.Event) -> None:
+        self._waiting[key].discard(changed)
+        if not self._waiting[key]:
+            del self._waiting[key]
+            self._left.add(key)
 
     async def _leave_many(self) -> None:
         """Redis answers each with a message of its own, which would wake us once more for each job."""
@@ -244,7 +255,7 @@ class FeedReader:
 
 async def live_feeds(settings: StorageSettings) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """Every job with a live feed, and all that its entries say, merged. Ends early when Redis goes away."""
-    async with _open_redis(settings, settings.timeout_s) as redis:
+    async with open_redis(settings, settings.timeout_s) as redis:
         with suppress(RedisError, OSError):
             async for key in redis.scan_iter(match=_key("*"), count=1_000):
                 found = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(key))
@@ -256,12 +267,12 @@ async def live_feeds(settings: StorageSettings) -> AsyncIterator[tuple[str, dict
 
 @asynccontextmanager
 async def open_feed_writer(settings: StorageSettings) -> AsyncIterator[FeedWriter]:
-    async with _open_redis(settings, settings.timeout_s) as redis:
+    async with open_redis(settings, settings.timeout_s) as redis:
         yield FeedWriter(redis, settings.feed_ttl_s)
 
 
 @asynccontextmanager
-async def _open_redis(settings: StorageSettings, timeout_s: float) -> AsyncIterator[Redis]:
+async def open_redis(settings: StorageSettings, timeout_s: float) -> AsyncIterator[Redis]:
     """Connects lazily, so that an absent Redis keeps nobody from starting."""
     redis = Redis.from_url(settings.redis_url, socket_timeout=timeout_s, socket_connect_timeout=1.0)
     try:
@@ -275,7 +286,7 @@ async def open_feed_reader(settings: StorageSettings) -> AsyncIterator[FeedReade
     # A connection of its own for the subscription, which may stay silent for as long as it likes.
     subscription = Redis.from_url(settings.redis_url, socket_timeout=None, socket_connect_timeout=1.0)
     patience_s = min(_PATIENCE_S, settings.timeout_s)
-    async with _open_redis(settings, patience_s) as redis, subscription, subscription.pubsub() as pubsub:
+    async with open_redis(settings, patience_s) as redis, subscription, subscription.pubsub() as pubsub:
         reader = FeedReader(redis, pubsub)
         waking = asyncio.create_task(reader.wake_waiters())
         try:
@@ -286,5 +297,5 @@ async def open_feed_reader(settings: StorageSettings) -> AsyncIterator[FeedReade
 
 @asynccontextmanager
 async def open_event_log(settings: StorageSettings) -> AsyncIterator[EventLog]:
-    async with _open_redis(settings, settings.timeout_s) as redis:
+    async with open_redis(settings, settings.timeout_s) as redis:
         yield EventLog(redis)

@@ -21,6 +21,7 @@ QUEUE_WAIT_SECONDS = Histogram(
 RUN_SECONDS = Histogram("millrace_run_seconds", "Time in the handler", ["kind"], buckets=_SECONDS)
 OUTCOMES = Counter("millrace_outcomes_total", "Terminal outcomes published", ["kind", "state"])
 RETRIES = Counter("millrace_retries_total", "Attempts sent to a delay tier", ["kind"])
+PROGRAMS = Counter("millrace_programs_total", "Programs of users that ended in the sandbox", ["kind", "outcome"])
 DEAD_LETTERS = Counter("millrace_dead_letters_total", "Messages given up on", ["queue", "reason"])
 IN_FLIGHT = Gauge("millrace_in_flight", "Handlers running now", ["kind"])
 PAUSED = Gauge("millrace_paused", "1 while a worker takes no work of a kind but to probe whether it can", ["kind"])

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from consumers.runtime.cancellations import Cancellations
 from consumers.runtime.handler import Handler
@@ -15,16 +15,30 @@ from consumers.settings import ConsumerSettings
 from storage.jobs import JobProjection
 
 
+@runtime_checkable
+class Conditional(Protocol):
+    """Resources without which a process can start and do nothing yet."""
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why no job can run: then the pool is paused from the beginning, and probes."""
+
+    def health(self) -> dict[str, object]:
+        """What an operator wants to see on /healthz beside each kind."""
+
+
 @dataclass(frozen=True)
 class RunningWorkers:
     workers: Sequence[Worker | LongWorker]
+    resources: Any
 
     async def drain(self) -> None:
         for worker in self.workers:
             await worker.drain()
 
     def health(self) -> dict[str, object]:
-        return {worker.kind: worker.health() for worker in self.workers}
+        beside = self.resources.health() if isinstance(self.resources, Conditional) else {}
+        return {**beside, **{worker.kind: worker.health() for worker in self.workers}}
 
 
 @asynccontextmanager
@@ -34,19 +48,23 @@ async def open_workers(
     """A worker for each handler, all with one ear for cancellations."""
     cancellations = Cancellations(JobProjection(services.database))
     await services.consumer.listen(cancellations.on_message, cancellations.on_connected)
-    workers = [_worker(handler, resources, services, cancellations) for handler in handlers]
+    stations = [_station(handler, resources, services, cancellations) for handler in handlers]
+    if isinstance(resources, Conditional) and (why := resources.unavailable):
+        for station in stations:
+            station.ceiling.halt(why)
+    workers = [_worker(station) for station in stations]
     for worker in workers:
         await worker.start()
     try:
-        yield RunningWorkers(workers)
+        yield RunningWorkers(workers, resources)
     finally:
         for worker in workers:
             await worker.close()
 
 
-def _worker(
-    handler: Handler, resources: Any, services: Services, cancellations: Cancellations
-) -> Worker | LongWorker:
-    settings = ConsumerSettings()
-    station = Station(handler, resources, services, cancellations, settings.most_dead_letters)
-    return LongWorker(station, settings.lease_s) if handler.long else Worker(station)
+def _station(handler: Handler, resources: Any, services: Services, cancellations: Cancellations) -> Station:
+    return Station(handler, resources, services, cancellations, ConsumerSettings().most_dead_letters)
+
+
+def _worker(station: Station) -> Worker | LongWorker:
+    return LongWorker(station, ConsumerSettings().lease_s) if station.handler.long else Worker(station)

@@ -36,9 +36,10 @@ def pool_process(*pools: str) -> ProcessSpec:
 
 DEFAULT_POOLS = (
     "ledger,dead_letters+notifications+operations+reaper,diagnostics+prediction,inference,"
-    "ingestion+profiling+training"
+    "ingestion+profiling+training,execution"
 )
-"""A process each; the light ones share one, as do those that work in child processes."""
+"""A process each; the light ones share one, as do those that work in child processes. Users' programs run behind one
+of their own, which does nothing else."""
 
 
 def layout(pools: str = DEFAULT_POOLS) -> tuple[ProcessSpec, ...]:

@@ -23,6 +23,7 @@ from storage.documents.notifications import (
     Told,
     WebhookDocument,
 )
+from storage.documents.tasks import TaskDocument, TaskUseDocument, TaskVersionDocument
 
 __all__ = [
     "DOCUMENTS",
@@ -57,6 +58,9 @@ __all__ = [
     "ScheduledDocument",
     "StoredClaim",
     "StoredSecret",
+    "TaskDocument",
+    "TaskUseDocument",
+    "TaskVersionDocument",
     "Told",
     "WebhookDocument",
     "WorkerDocument",
@@ -84,4 +88,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     DeliveryDocument,
     HeldDocument,
     NotificationDocument,
+    TaskDocument,
+    TaskVersionDocument,
+    TaskUseDocument,
 )

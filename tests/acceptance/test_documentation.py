@@ -85,6 +85,8 @@ def test_the_demo_finds_what_was_asked_for(stack: Stack) -> None:
     assert "<title>package-of" in card.read_text()
     assert re.search(r"sounds like \w+ \(\d+%\)", printed)
     assert "a notification has arrived: model.train succeeded. package-of. It took" in printed
+    plot = Path(re.findall(r"Its plot: file://(\S+)", printed)[0])
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_dataset_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
@@ -126,6 +128,30 @@ def test_the_notification_guide_tells_a_receiver_that_verifies(stack: Stack, tmp
     assert re.search(r"notification.test +delivered +\d +204", printed)
     assert "system.probe.succeeded" in printed
     assert "all read" in printed
+
+
+def test_the_code_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
+    by_command, over_http = blocks("docs/guides/code.md", "sh")
+    printed = stack.run("bash", "-euc", f"cd {tmp_path}; {by_command}", within_s=60)
+    assert printed.splitlines() == ["hello world", f"saved {tmp_path.resolve() / 'results/left.txt'}", "what I leave"]
+    printed = stack.run("bash", "-euc", f"api={stack.url}; key={stack.key}\n{over_http}")
+    assert '"stdout":"42\\n"' in printed
+
+
+def test_the_task_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> None:
+    (script,) = blocks("docs/guides/tasks.md", "sh")
+    printed = stack.run("bash", "-euc", f"cd {tmp_path}; {script}", within_s=240)
+    assert printed.count(" works, in ") == 6, "every example, and the fork of one"
+    assert '{"similarity": 0.' in printed
+    assert "my-similarity, from semantic-similarity, version 1" in printed
+    assert "my-similarity, version 1: its example works" in printed
+
+
+def test_the_doctor_finds_every_part_well(stack: Stack) -> None:
+    found = json.loads(stack.run("millrace", "doctor", "--json"))
+    assert {each["part"]: each["ok"] for each in found} == dict.fromkeys(
+        ("broker", "store", "redis", "blobs", "sandbox"), True
+    )
 
 
 @pytest.mark.parametrize("library", ["aio-pika", "faststream"])

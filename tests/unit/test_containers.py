@@ -254,7 +254,8 @@ def test_services_are_confined(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
+    walls = ["seccomp=deploy/sandbox/seccomp.json", "systempaths=unconfined"] if name == "execution" else []
+    assert service["security_opt"] == ["no-new-privileges:true", *walls]
     assert not {"privileged", "cap_add", "network_mode", "pid", "devices"} & service.keys()
     assert service.get("user") == (None if name in OURS else "999:999"), "ours say it in the image"
     assert service["restart"] == ("no" if name == "setup" else "unless-stopped")
@@ -291,7 +292,8 @@ def test_the_gateway_has_time_to_answer() -> None:
 def test_volumes_are_declared_and_owned_by_the_image_user(name: str) -> None:
     made = {word for step, rest in inherited("runtime") if step == "RUN" for word in rest.split() if word[0] == "/"}
     for mount in OURS[name]["volumes"]:
-        volume, target = mount.split(":")
+        volume, target, *mode = mount.split(":")
+        assert mode in ([], ["ro"])
         assert volume in COMPOSE["volumes"]
         assert target in made
 
@@ -300,7 +302,7 @@ def test_volumes_are_declared_and_owned_by_the_image_user(name: str) -> None:
 def test_each_service_has_the_image_that_can_run_it(name: str) -> None:
     build = OURS[name]["build"]
     assert (build["context"], build["dockerfile"]) == (".", "deploy/Dockerfile")
-    heavy = {"inference", "inference_gpu", "ingestion", "profiling", "training", "prediction"}
+    heavy = {"inference", "inference_gpu", "ingestion", "profiling", "training", "prediction", "execution"}
     assert build["target"] == ("worker" if name in heavy else "gateway")
     declared = {rest.split("=")[0] for step, rest in instructions() if step == "ARG"}
     assert set(build["args"]) <= declared
