@@ -1,4 +1,4 @@
-"""Using up what there is. Run with a deadline of a second and 256 MiB."""
+"""Using up what there is. Run with a short deadline and 256 MiB."""
 
 GROUP = "resources"
 

@@ -21,7 +21,7 @@ from tests.sandbox.corpus import PRELUDE, Case, Expected
 LIMITS = Limits(
     wall_s=20, memory_bytes=256 * 2**20, processes=24, output_bytes=2**17, disk_bytes=32 * 2**20, files=2_000
 )
-SPENDING = replace(LIMITS, wall_s=1.0)
+SPENDING = replace(LIMITS, wall_s=0.6)
 """For programs that are to run into something."""
 TENSORS = replace(LIMITS, memory_bytes=2**30, processes=48)
 _SECRET_NAME = "MILLRACE_TEST_SECRET"

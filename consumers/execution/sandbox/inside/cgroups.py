@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,7 @@ class V2Groups:
     kind = "cgroup v2"
 
     def __init__(self) -> None:
+        self._left: list[Path] = []
         own = _mounted("cgroup2", "") / _own_path("").lstrip("/")
         controllers = (own / "cgroup.controllers").read_text().split()
         if not {"memory", "pids"} <= set(controllers):
@@ -77,16 +78,17 @@ class V2Groups:
                     (leaf / "cgroup.procs").write_text(pid)
 
     def open(self, name: str, limits: Mapping[str, Any]) -> Group:
-        return _V2Group(self._base / name, limits)
+        return _V2Group(self._base / name, limits, self._left)
 
     def close(self) -> None:
-        _remove(self._base)
+        _remove_all(self._left, [self._base])
 
 
 class _V2Group:
-    def __init__(self, path: Path, limits: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, limits: Mapping[str, Any], left: list[Path]) -> None:
         path.mkdir()
         self._path = path
+        self._left = left
         (path / "memory.max").write_text(str(limits["memory_bytes"]))
         (path / "memory.oom.group").write_text("1")
         (path / "pids.max").write_text(str(limits["processes"] + 2))
@@ -119,7 +121,7 @@ class _V2Group:
     def close(self) -> None:
         with suppress(OSError):
             (self._path / "cgroup.kill").write_text("1")
-        _remove(self._path)
+        _remove(self._path, self._left)
 
 
 _V1 = ("memory", "pids", "cpu", "cpuacct")
@@ -129,6 +131,7 @@ class V1Groups:
     kind = "cgroup v1"
 
     def __init__(self) -> None:
+        self._left: list[Path] = []
         self._bases: dict[str, Path] = {}
         for name in _V1:
             with suppress(LookupError):
@@ -142,16 +145,16 @@ class V1Groups:
             base.mkdir()
 
     def open(self, name: str, limits: Mapping[str, Any]) -> Group:
-        return _V1Group({kind: base / name for kind, base in self._bases.items()}, limits)
+        return _V1Group({kind: base / name for kind, base in self._bases.items()}, limits, self._left)
 
     def close(self) -> None:
-        for base in set(self._bases.values()):
-            _remove(base)
+        _remove_all(self._left, set(self._bases.values()))
 
 
 class _V1Group:
-    def __init__(self, paths: Mapping[str, Path], limits: Mapping[str, Any]) -> None:
+    def __init__(self, paths: Mapping[str, Path], limits: Mapping[str, Any], left: list[Path]) -> None:
         self._paths = paths
+        self._left = left
         for path in set(paths.values()):
             path.mkdir()
         memory = paths["memory"]
@@ -202,7 +205,7 @@ class _V1Group:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         for path in set(self._paths.values()):
-            _remove(path)
+            _remove(path, self._left)
 
 
 def _told(event: int, call: Callable[[], None]) -> None:
@@ -242,14 +245,21 @@ def _sweep(folder: Path) -> None:
                         group.rmdir()
 
 
-def _remove(path: Path) -> None:
-    """A group is removable when its last process is gone, which the kernel may notice a moment after we do."""
-    for patience_s in (0, 0.001, 0.005, 0.02, 0.1):
+def _remove(path: Path, left: list[Path]) -> None:
+    """A group is removable when its last process is gone, which the kernel may notice after we do: then it is
+    `left`, and the next to be removed takes it along."""
+    left.append(path)
+    for waiting in tuple(left):
+        with suppress(OSError):
+            if waiting.exists():
+                waiting.rmdir()
+            left.remove(waiting)
+
+
+def _remove_all(left: list[Path], bases: Iterable[Path]) -> None:
+    """At the end there is nobody who would take them along, so wait for them."""
+    for patience_s in (0, 0.001, 0.005, 0.02, 0.1, 0.5):
         time.sleep(patience_s)
-        try:
-            path.rmdir()
-            return
-        except FileNotFoundError:
-            return
-        except OSError:
-            continue
+        for path in (*left, *bases):
+            with suppress(OSError):
+                path.rmdir()
