@@ -9,7 +9,7 @@ from schemas.code import Code
 from schemas.contract import Contract
 from schemas.execution import Packages
 from schemas.jobs.task_run import MAX_INPUTS, TaskId, TaskVersionId
-from schemas.jobs.text_embed import ModelName
+from schemas.texts import EncoderName
 from schemas.resources import Resource, Time
 from schemas.shapes import Shape
 from schemas.values import StorableJson
@@ -48,7 +48,7 @@ class TaskContent(Contract):
     """What a version is made of, and never changes."""
 
     code: TaskCode
-    model: ModelName | None = None
+    model: EncoderName | None = None
     """Its files are there for the code to read: the bundled model, a directory below the models folder, or a hub id
     that the operator allows."""
     packages: Packages = Packages.PLAIN

@@ -114,7 +114,7 @@ async def list_audit(
 ) -> Response:
     """Who made and changed it, newest first."""
     found = await find_own(parts, principal, task)
-    return await audit_page(parts, audit.OF_TASKS, found.id, f"/v1/tasks/{found.id}/audit?", limit, cursor)
+    return await audit_page(parts, audit.OF_TASKS, found.id, f"/v1/tasks/{found.id}/audit", {}, limit, cursor)
 
 
 @router.put("/{task}", response_model=Task)
