@@ -9,9 +9,9 @@ from schemas.code import Code
 from schemas.contract import Contract
 from schemas.execution import Packages
 from schemas.jobs.task_run import MAX_INPUTS, TaskId, TaskVersionId
-from schemas.texts import EncoderName
 from schemas.resources import Resource, Time
 from schemas.shapes import Shape
+from schemas.texts import EncoderName
 from schemas.values import StorableJson
 
 TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
