@@ -2,11 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
-from urllib.parse import urlencode
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -16,6 +15,7 @@ from gateway.bindings import follow, forget
 from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES
+from gateway.paging import Behind, Limit, paged
 from gateway.problems import ProblemError
 from gateway.streaming import CLOSING, KEEP_ALIVE, KEEP_ALIVE_S, EventStream
 from producers.notifications import rules
@@ -44,8 +44,6 @@ _AT_ONCE = 1_000
 # Two workers may store theirs a little out of order: so a stream looks back, and sends each once.
 _LOOK_BACK = timedelta(seconds=5)
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-
 
 @router.get("", response_model=NotificationPage)
 async def list_notifications(
@@ -56,17 +54,14 @@ async def list_notifications(
     unread: Annotated[bool, Query(description="Only what was not read")] = False,
 ) -> Response:
     """Newest first, with how many are unread. Kept for 30 days."""
-    filters = {"unread": "true"} if unread else {}
-    name = urlencode({"notifications": principal, **filters})
-    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
-    found = await parts.store.reading(inbox.page(parts.database, principal, limit + 1, after, unread=unread))
+    query = {"unread": "true" if unread else None}
+
+    def find(count: int, behind: Behind) -> Coroutine[Any, Any, list[Told]]:
+        return inbox.page(parts.database, principal, count, behind, unread=unread)
+
+    found, following = await paged(parts, router.prefix, query, limit, cursor, find, lambda told: told.created_at)
     count = await parts.store.reading(inbox.unread(parts.database, principal))
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        token = cursors.encode(parts.keys.cursor_secret, name, last.created_at, last.id)
-        following = "/v1/notifications?" + urlencode({**filters, "limit": limit, "cursor": token})
-    page = NotificationPage(items=[_shown(told) for told in found[:limit]], unread=count, next=following)
+    page = NotificationPage(items=[_shown(told) for told in found], unread=count, next=following)
     return Response(page.model_dump_json(), media_type="application/json")
 
 

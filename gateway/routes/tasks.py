@@ -2,17 +2,16 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from gateway import cursors
 from gateway.auditing import audit_page, note
 from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES, problem_response
+from gateway.paging import Behind, Limit, paged
 from gateway.problems import ProblemError, invalid_fields
 from gateway.tasks import (
     Found,
@@ -54,7 +53,6 @@ router = APIRouter(
     route_class=LimitedRoute,
 )
 
-Limit = Annotated[int, Query(ge=1, le=200)]
 VersionQuery = Annotated[str | None, Query(description="A version or its number; the latest when left out")]
 
 
@@ -78,18 +76,13 @@ async def list_tasks(
 ) -> Response:
     """Tasks of yours and public ones, last changed first."""
     asked = {"q": q, "tag": tag, "mine": "true" if mine else None}
-    given = {key: value for key, value in asked.items() if value is not None}
-    name = urlencode({"tasks": "", **given})
-    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
     wanted = TaskFilter(principal, q, tag, mine)
-    rows = await parts.store.reading(tasks.page(parts.database, wanted, limit + 1, after))
-    found = [TaskDocument.model_validate(row) for row in rows]
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        token = cursors.encode(parts.keys.cursor_secret, name, last.updated_at, last.id)
-        following = "/v1/tasks?" + urlencode({**given, "limit": limit, "cursor": token})
-    return _json(TaskPage(items=await summaries(parts, found[:limit]), next=following))
+
+    async def find(count: int, behind: Behind) -> list[TaskDocument]:
+        return [TaskDocument.model_validate(row) for row in await tasks.page(parts.database, wanted, count, behind)]
+
+    found, following = await paged(parts, "/v1/tasks", asked, limit, cursor, find, lambda task: task.updated_at)
+    return _json(TaskPage(items=await summaries(parts, found), next=following))
 
 
 @router.get("/{task}", response_model=Task)

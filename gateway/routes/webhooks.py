@@ -1,19 +1,19 @@
 """Webhooks: add, change, rotate, test; and the log of what was delivered to them."""
 
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from gateway import cursors
 from gateway.bindings import follow, forget
 from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES
+from gateway.paging import Behind, Limit, paged
 from gateway.problems import ProblemError
 from producers.notifications import new_secret, recover, resend
 from schemas.jobs.notification_send import NOTIFICATION_SEND, Channel, DeliveryState, SendNotification
@@ -37,8 +37,6 @@ router = APIRouter(
 )
 
 _MOST_RECOVERED = 2_000
-
-Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 @router.get("", response_model=list[Webhook])
@@ -135,17 +133,13 @@ async def list_deliveries(
 ) -> Response:
     """What was sent to it, newest first: requests, answers, and how long they took. Kept for 30 days."""
     found = await _find(parts, principal, webhook)
-    filters = {"state": state.value} if state else {}
-    name = urlencode({"deliveries": found.id, **filters})
-    after = cursors.decode(parts.keys.cursor_secret, name, cursor) if cursor else None
-    entries = await parts.store.reading(deliveries.page(parts.database, found.id, limit + 1, after, state))
-    following = None
-    if len(entries) > limit:
-        last = entries[limit - 1]
-        token = cursors.encode(parts.keys.cursor_secret, name, last.created_at, last.id)
-        query = urlencode({**filters, "limit": limit, "cursor": token})
-        following = f"/v1/webhooks/{found.id}/deliveries?{query}"
-    return _json(DeliveryPage(items=[_logged(entry) for entry in entries[:limit]], next=following))
+    path, query = f"/v1/webhooks/{found.id}/deliveries", {"state": state and state.value}
+
+    def find(count: int, behind: Behind) -> Coroutine[Any, Any, list[Entry]]:
+        return deliveries.page(parts.database, found.id, count, behind, state)
+
+    entries, following = await paged(parts, path, query, limit, cursor, find, lambda entry: entry.created_at)
+    return _json(DeliveryPage(items=[_logged(entry) for entry in entries], next=following))
 
 
 @router.get("/{webhook}/deliveries/{delivery}", response_model=Delivery)
