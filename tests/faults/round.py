@@ -135,6 +135,8 @@ async def _history(scene: Scene, messages: Messages, documents: Documents) -> Hi
     listed = await _listed(cluster.client)
     await cluster.stop_processes()
     await documents.look()
+    left = await depths(cluster.broker_url)
+    del left[names.NOTIFICATIONS]  # nobody takes from it here: its pool has a kill proof of its own
     return History(
         accepted=scene.load.accepted,
         answers=scene.load.answers,
@@ -146,7 +148,7 @@ async def _history(scene: Scene, messages: Messages, documents: Documents) -> Hi
         leases=await documents.rows("leases"),
         epochs=documents.epochs,
         poison=scene.poison,
-        left=await depths(cluster.broker_url),
+        left=left,
     )
 
 

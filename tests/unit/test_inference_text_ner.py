@@ -88,7 +88,7 @@ async def test_entities_equal_those_of_transformers(
     # Wide weights, so that every tag is said somewhere.
     path = save(tiny(make, id2label=TAGS, initializer_range=0.4), models / tiny.__name__)
     for how in Aggregation:
-        with subtests.test(how):
+        with subtests.test(how.value):
             result = await run(inference, TEXTS, path.name, aggregation=how)
             expected = await asyncio.to_thread(directly, path, TEXTS, how, limit)
             for text, found, wanted in zip(TEXTS, result.outputs, expected, strict=True):
