@@ -24,7 +24,13 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes itself poorer than
 
 PYTHON = "/usr/bin/python3.11"
 for_everybody = pytest.mark.skipif(not Path(PYTHON).exists(), reason="needs a Python that everybody may execute")
-AN_ORDINARY_USER = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
+SEEN_AT = Path("/mnt")
+"""Where an ordinary user finds the project, which may lie in a folder that is closed to everybody else."""
+AN_ORDINARY_USER = (
+    *("unshare", "--mount", "--propagation=private"),
+    *("sh", "-c", f'mount --bind "$0" {SEEN_AT} && exec "$@"', str(ROOT)),
+    *("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"),
+)
 
 
 def examined(
@@ -32,8 +38,10 @@ def examined(
 ) -> tuple[int, str]:
     """What a process that was made poorer says, and how it ended."""
     command = [*wrapper, python, "-B", "-m", module]
-    paths = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(paths)}
+    paths = [ROOT, *(Path(path) for path in sys.path if path.endswith("site-packages"))]
+    if wrapper == AN_ORDINARY_USER:
+        paths = [SEEN_AT / path.relative_to(ROOT) if path.is_relative_to(ROOT) else path for path in paths]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(map(str, paths))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd="/", check=False)
     return done.returncode, done.stdout + done.stderr
 
