@@ -118,7 +118,7 @@ denied(clone3)
 """,
     ("D", "mknod"): """
 denied(os.mknod, '/tmp/sda', 0o60666, os.makedev(8, 0)); denied(os.mknod, '/tmp/mem', 0o20666, os.makedev(1, 1))
-denied(os.mknod, '/dev/shm/null', 0o20666, os.makedev(1, 3)); denied(os.mknod, '/work/white', 0o20666, 0)
+denied(os.mknod, '/dev/shm/null', 0o20666, os.makedev(1, 3)); denied(os.mknod, 'white', 0o20666, 0)
 """,
     ("D", "device nodes that it does not need"): """
 names = sorted(os.listdir('/dev'))

@@ -51,7 +51,7 @@ except OSError as error: print(errno.errorcode[error.errno])
 """,
     ("L", "inodes of /work"): """
 try:
-    for n in range(200_000): os.close(os.open(f'/work/{n}', os.O_CREAT | os.O_WRONLY))
+    for n in range(200_000): os.close(os.open(f'{n}', os.O_CREAT | os.O_WRONLY))
 except OSError as error: print(errno.errorcode[error.errno])
 """,
     ("L", "inodes of /tmp and /dev/shm"): """
@@ -206,5 +206,5 @@ denied(resource.prlimit, 1, resource.RLIMIT_NPROC, (1, 1)); denied(resource.prli
     (
         "D",
         "files that others would have to write out",
-    ): "denied(syscall, 306, 0); denied(os.setxattr, '/work/main.py', 'user.x', b'y'); denied(os.setxattr, '/work/main.py', 'trusted.x', b'y')",
+    ): "denied(syscall, 306, 0); denied(os.setxattr, 'main.py', 'user.x', b'y'); denied(os.setxattr, 'main.py', 'trusted.x', b'y')",
 }

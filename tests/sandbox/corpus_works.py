@@ -75,7 +75,7 @@ asyncio.run(main())
     ): "import sqlite3; c = sqlite3.connect('x.db'); c.execute('create table t (a)'); c.commit(); c.execute('pragma journal_mode=wal')",
     ("OK", "tempfile and shutil"): """
 import shutil, tempfile
-with tempfile.TemporaryDirectory() as folder: shutil.copy2('/work/main.py', folder); shutil.make_archive('/tmp/a', 'zip', folder); shutil.copytree(folder, '/work/copy')
+with tempfile.TemporaryDirectory() as folder: shutil.copy2('main.py', folder); shutil.make_archive('/tmp/a', 'zip', folder); shutil.copytree(folder, '/work/copy')
 """,
     ("OK", "stdin"): "assert sys.stdin.read() == 'of the caller\\n'; assert sys.stdin.read() == ''",
     ("OK", "shared memory"): """

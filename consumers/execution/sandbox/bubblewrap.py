@@ -19,6 +19,7 @@ from consumers.execution.sandbox.inside import wire
 from consumers.execution.sandbox.inside.channel import Channel, ended
 from consumers.execution.sandbox.inside.image import CODE, Image
 from consumers.execution.sandbox.inside.polling import PolledGroups
+from consumers.execution.sandbox.inside.program import WORK
 from consumers.execution.sandbox.inside.supervision import Broken, Job, account, expect, furnish, let_run
 from consumers.execution.sandbox.inside.zygotes import environment
 from consumers.execution.sandbox.output import Outputs
@@ -142,10 +143,10 @@ def _arguments(image: Image, program: Program) -> Iterator[str]:
     for name, source in program.mounts.items():
         yield from ("--ro-bind", str(source.absolute()), f"/mnt/{name}")
     disk, shared = str(program.limits.disk_bytes), str(program.limits.memory_bytes // 2)
-    for path, size in {"/work": disk, "/tmp": disk, "/dev/shm": shared, "/proc": "4096"}.items():  # noqa: S108
+    for path, size in {WORK: disk, "/tmp": disk, "/dev/shm": shared, "/proc": "4096"}.items():  # noqa: S108
         yield from ("--size", size, "--tmpfs", path)
     yield from ("--dir", "/packages", "--dir", "/mnt", "--dir", "/sys", "--remount-ro", "/proc", "--remount-ro", "/")
-    yield from ("--chdir", "/work")
+    yield from ("--chdir", WORK)
 
 
 def _runtime(image: Image) -> Iterator[str]:

@@ -34,7 +34,7 @@ class Limits:
 @dataclass(frozen=True)
 class Program:
     code: str
-    """Run as `/work/main.py`, with /work as the working directory."""
+    """Run as `main.py` in the working directory, /work."""
     packages: Packages
     limits: Limits
     stdin: bytes = b""

@@ -31,7 +31,7 @@ _APART = (
 )
 _READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/python", "/packages", "/etc", "/sys")
 _READABLE_TOO = ("/proc", "/dev", "/mnt")
-_WRITABLE = ("/work", "/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_WRITABLE = (program.WORK, "/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _OPEN_FILES = 1024
 _STACK_BYTES = 8 * 2**20
 _LOCKED_BYTES = 0
@@ -71,7 +71,7 @@ def outermost(told: Told) -> NoReturn:
 def _mount_scratch(limits: dict[str, Any]) -> None:
     flags = MS_NOSUID | MS_NODEV
     disk = f"size={limits['disk_bytes']},nr_inodes={limits['files']}"
-    kernel.mount("tmpfs", "/work", "tmpfs", flags, f"mode=755,{disk}")
+    kernel.mount("tmpfs", program.WORK, "tmpfs", flags, f"mode=755,{disk}")
     kernel.mount("tmpfs", "/tmp", "tmpfs", flags, f"mode=1777,{disk}")
     shared = f"size={limits['memory_bytes'] // 2},nr_inodes={limits['files']}"
     kernel.mount("tmpfs", "/dev/shm", "tmpfs", flags | MS_NOEXEC, f"mode=1777,{shared}")
@@ -101,7 +101,7 @@ def lead(told: Told, given: dict[str, Any], seal: Callable[[], None]) -> NoRetur
         for number in signal.valid_signals():
             with suppress(OSError, ValueError):
                 signal.signal(number, signal.SIG_DFL)  # the kernel lets no default action reach PID 1 from inside
-        work = os.open("/work", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        work = os.open(program.WORK, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         wire.send(told.up, {"is": "ready"}, [work])
         os.close(work)
         _furnish(told.up, given)
@@ -131,14 +131,14 @@ def _mount_proc() -> None:
 
 def _furnish(up: socket.socket, given: dict[str, Any]) -> None:
     """Take what the daemon hands over until it says go."""
-    with open("/work/main.py", "w", encoding="utf-8", errors="surrogatepass") as script:
+    with open(program.SCRIPT, "w", encoding="utf-8", errors="surrogatepass") as script:
         script.write(given["code"])
     while (message := wire.receive(up)) is not None:
         if message.body["is"] == "go":
             return
         for name, held in zip(message.body["names"], message.descriptors, strict=True):
             if message.body["is"] == "files":
-                _copy(held, f"/work/{name}")
+                _copy(held, f"{program.WORK}/{name}")
             else:
                 _attach(held, f"/mnt/{name}")
             os.close(held)
@@ -216,7 +216,7 @@ def _become(told: Told, given: dict[str, Any]) -> NoReturn:
         os.dup2(held, target)
     kernel.call("close_range", 3, 0xFFFFFFFF, 0)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # it may read its own /proc/self
-    os.chdir("/work")
+    os.chdir(program.WORK)
     program.prepare(given["argv"])
     if "landlock" not in told.without and landlock.abi():
         readable = [path for path in (*_READABLE, *_READABLE_TOO) if os.path.exists(path)]

@@ -12,14 +12,16 @@ import types
 from contextlib import suppress
 from typing import NoReturn, TextIO
 
-SCRIPT = "/work/main.py"
+WORK = "/work"
+"""A program's folder, inside the sandbox."""
+SCRIPT = f"{WORK}/main.py"
 
 
 def prepare(argv: list[str]) -> None:
     """Everything that must be there before the walls are complete."""
     _hide_ourselves()
     sys.argv = [SCRIPT, *argv]
-    sys.path.insert(0, "/work")
+    sys.path.insert(0, WORK)
     _open_streams()
     _default_signals()
     _reseed()

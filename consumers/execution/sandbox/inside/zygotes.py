@@ -12,6 +12,7 @@ from . import kernel, wire
 from .channel import Channel, ended
 from .image import CODE, Image, enter
 from .kernel import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUTS
+from .program import WORK
 
 _START_S = 120.0  # torch from a cold disk
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -175,7 +176,7 @@ def environment(image: Image) -> dict[str, str]:
     """A program's, too."""
     found = {
         "PATH": f"{os.path.dirname(image.inner_executable)}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": "/work",
+        "HOME": WORK,
         "USER": "sandbox",
         "LOGNAME": "sandbox",
         "TMPDIR": "/tmp",
