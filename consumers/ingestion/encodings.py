@@ -1,6 +1,7 @@
 """In which encoding a text is, and whether it is so plain that DuckDB reads every row of it as we would."""
 
 import codecs
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +23,12 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_LATIN = ["cp1252", "cp1250", "cp1254"]
 # Left to choose among all, the detector takes short texts for the code pages of old terminals.
 _CANDIDATES = [
-    "cp1252",
-    "cp1250",
+    *_LATIN,
     "cp1251",
     "cp1253",
-    "cp1254",
     "cp932",
     "gb18030",
     "big5",
@@ -36,6 +36,10 @@ _CANDIDATES = [
     "euc_jp",
     "koi8_r",
 ]
+# An accented letter among plain ones. Letters of other scripts stand together, and so do the bytes of most characters
+# that have two; the second may be ASCII, but then the first is seldom so high.
+_ACCENTED = re.compile(rb"(?<![\x80-\xff])[\xc0-\xff](?![\x80-\xff])")
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 @dataclass(frozen=True)
@@ -135,11 +139,17 @@ def _guessed(path: Path) -> str:
     valid, others = _beyond_ascii(path)
     if valid > len(others):
         return "utf-8"
-    best = from_bytes(b"".join(others), cp_isolation=_CANDIDATES).best()
+    text = b"".join(others)
+    accented = 2 * len(_ACCENTED.findall(text)) > len(_BEYOND_ASCII.findall(text))
+    found = from_bytes(text, cp_isolation=_LATIN if accented else _CANDIDATES)
+    best = found.best()
     if best is None:
         raise Unreadable("The encoding of the text cannot be told: save it as UTF-8, or name its encoding.")
-    # Those that read these bytes as the same text, of which the likelier one comes first in our list.
-    return next(name for name in _CANDIDATES if name in best.could_be_from_charset)
+    likely = [best]
+    if accented:  # a few accents fit several languages equally well
+        likely = [each for each in found if (each.chaos, each.coherence) == (best.chaos, best.coherence)]
+    # Of those that read these bytes as the same text, or as likely a one, the first in our list.
+    return next(name for name in _CANDIDATES if any(name in each.could_be_from_charset for each in likely))
 
 
 def _beyond_ascii(path: Path) -> tuple[int, list[bytes]]:

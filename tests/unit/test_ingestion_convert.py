@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from consumers.ingestion.conversion import Converted, Hints, Limits, Unreadable
 from consumers.ingestion.convert import convert
-from consumers.ingestion.encodings import LONGEST_LINE
+from consumers.ingestion.encodings import LONGEST_LINE, scan
 from consumers.ingestion.forms import MISSING
 from consumers.ingestion.ragged import Doubtful
 from schemas.datasets import ColumnType, FileFormat
@@ -117,6 +117,23 @@ def test_the_encoding_is_found(tmp_path: Path, encoding: str, said: str) -> None
     assert [row["b"] for row in rows(found)] == words * 20
     assert list(rows(found)[0]) == ["a", "b"]
     assert found.reading.encoding == said
+
+
+@pytest.mark.parametrize(
+    ("encoding", "word"),
+    [
+        *(("cp1252", word) for word in ("när", "Åsa", "naïve", "Müller", "niño")),
+        *(("cp1250", word) for word in ("źdźbło",)),
+        *(("cp1251", word) for word in ("Москва",)),
+        *(("cp932", word) for word in ("トヨタ,東京",)),
+        *(("big5", word) for word in ("一般資料,台北",)),
+        *(("cp949", word) for word in ("김철수,서울",)),
+    ],
+)
+def test_few_letters_beyond_ascii_do(tmp_path: Path, encoding: str, word: str) -> None:
+    path = tmp_path / "file.csv"
+    path.write_bytes(f"id,{word}\n1,{word}\n2,x\n".encode(encoding))
+    assert path.read_bytes().decode(scan(path, None, lambda _: None).encoding) == path.read_bytes().decode(encoding)
 
 
 def test_an_encoding_that_is_told(tmp_path: Path) -> None:
