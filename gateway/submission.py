@@ -1,6 +1,5 @@
 """From a request to an accepted job: validate, publish once, answer."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -24,7 +23,7 @@ from schemas.envelope import Envelope
 from schemas.kinds import AnyKind, kind_named
 from schemas.resources import Job, JobRequest
 from storage.blobs import BlobMissing, BlobUnavailable
-from storage.feed import FeedReader
+from storage.feed import Changed, FeedReader
 from telemetry import failpoints, metrics
 
 
@@ -131,7 +130,7 @@ class Submission:
             )
         return known
 
-    async def _answer(self, asked: _Request, replayed: Snapshot | None, changed: asyncio.Event | None) -> Response:
+    async def _answer(self, asked: _Request, replayed: Snapshot | None, changed: Changed | None) -> Response:
         job_id = asked.envelope.job_id
         headers = {"Location": f"/v1/jobs/{job_id}"}
         if replayed is not None:

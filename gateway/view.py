@@ -1,7 +1,7 @@
 """Reading a job: from its live feed while Redis has all of it, else from the store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from storage import jobs
 from storage.blobs import BlobMissing, BlobStore
 from storage.database import StoreUnavailable
 from storage.documents import JobDocument
-from storage.feed import FeedReader, FeedUnavailable
+from storage.feed import Changed, FeedEntry, FeedReader, FeedUnavailable
 
 # How long a job may be unknown after its 202, until the ledger has seen it.
 _APPEARS_WITHIN_S = 1.0
@@ -79,7 +79,7 @@ class JobView:
                 found = await self.find(job_id)
             return found
 
-    async def wait(self, job_id: str, changed: asyncio.Event, seconds: float) -> Snapshot | None:
+    async def wait(self, job_id: str, changed: Changed, seconds: float) -> Snapshot | None:
         """The job when it has ended, or as it is after `seconds` if somebody can tell.
 
         `changed` comes from `FeedReader.listening`.
@@ -91,8 +91,8 @@ class JobView:
             if remaining <= 0:
                 return await self.look(job_id)
             await _wait(changed, min(remaining, self._look_every_s()))
-            changed.clear()
-            found = await self.look(job_id)
+            entry = changed.take()
+            found = _whole(job_id, entry) or await self.look(job_id)
             if found is not None and found.terminal:
                 return found
 
@@ -165,7 +165,12 @@ class JobView:
         return Job.model_validate({**_common(snapshot), "params": params, "result": result})
 
 
-def merged(job_id: str, entries: list[Any]) -> list[Snapshot]:
+def _whole(job_id: str, entry: FeedEntry | None) -> Snapshot | None:
+    """The job, when the change is all that there is of it, as with most of those that end at once."""
+    return next(iter(merged(job_id, [] if entry is None else [entry])), None)
+
+
+def merged(job_id: str, entries: Sequence[FeedEntry]) -> list[Snapshot]:
     """The job after each entry; empty when the feed lost its beginning, which only the store knows then."""
     history: list[Snapshot] = []
     fields: dict[str, Any] = {}

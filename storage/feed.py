@@ -3,7 +3,7 @@
 One capped stream per job. An entry's id is the job's order after the change, so Redis itself refuses duplicates and
 stragglers, whichever ledger writes them, and a reader resumes from the last id it saw. Merging all entries gives the
 job as the store has it; when they are not all here the store answers. A publish on the job's channel wakes those
-who wait. Redis may lose all of this at any time: it only makes answers faster.
+who wait, and a small change comes with it. Redis may lose all of this at any time: it only makes answers faster.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from storage.settings import StorageSettings
 log = structlog.get_logger()
 
 _MAX_ENTRIES = 512
+_MOST_TOLD = 4096  # bytes of a change that are told to those who wait; larger ones are asked for
 _RECONNECT_S = 1.0
 # Redis only makes answers faster: one that takes longer is no help, and after a failure it is left alone for a while.
 _PATIENCE_S = 1.0
@@ -48,9 +49,9 @@ if type(added) == 'table' and added.err then
   return added
 end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call('PUBLISH', KEYS[1], ARGV[1])
+redis.call('PUBLISH', KEYS[1], #ARGV[2] <= tonumber(ARGV[6]) and ARGV[1] .. ' ' .. ARGV[2] or '')
 for at = 3, #KEYS do
-  local first = 3 * at - 3
+  local first = 3 * at - 2
   tell(KEYS[2], KEYS[at], ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[5])
 end
 return 1
@@ -75,6 +76,23 @@ class FeedEntry:
     order: int
     patch: dict[str, Any]
     """JSON values of the projection's fields that changed; those of the birth included."""
+
+
+class Changed(asyncio.Event):
+    """Set when a job changes, or something else that is listened to."""
+
+    _told = b""
+
+    def tell(self, told: bytes) -> None:
+        self._told = told
+        self.set()
+
+    def take(self) -> FeedEntry | None:
+        """Begin to listen anew. Returns what changed last, when that was told."""
+        self.clear()
+        told, self._told = self._told, b""
+        order, _, patch = told.partition(b" ")
+        return FeedEntry(int(order), from_json(patch)) if patch else None
 
 
 def _key(job_id: str) -> str:
@@ -118,7 +136,8 @@ class FeedWriter:
     def _add(self, pipeline: Pipeline, patch: JobPatch, told: Sequence[Told]) -> None:
         keys = [_key(patch.job_id), event_log.LOG, *(event_log.stream_of(event.topic) for event in told)]
         changed = to_json(patch.fields | (patch.birth or {}))
-        args: list[str | bytes | int] = [patch.order, changed, self._ttl_s, _MAX_ENTRIES, event_log.MAX_ENTRIES]
+        limits = (self._ttl_s, _MAX_ENTRIES, event_log.MAX_ENTRIES, _MOST_TOLD)
+        args: list[str | bytes | int] = [patch.order, changed, *limits]
         for event in told:
             args += (event.topic, event.principal, event.event)
         pipeline.evalsha(self._script, len(keys), *keys, *args)
@@ -136,7 +155,7 @@ class FeedReader:
         self._redis, self._pubsub = redis, pubsub
         self._reserve = redis.register_script(_RESERVE)
         self._ask_again_at = 0.0
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._waiting: dict[str, set[Changed]] = {}
         self._left: set[str] = set()  # subscribed to, though nobody waits any more
         self._opening = asyncio.Lock()  # two first subscriptions at once would open two connections and lose one
 
@@ -168,11 +187,11 @@ class FeedReader:
             raise FeedUnavailable(str(error)) from error
 
     @asynccontextmanager
-    async def listening(self, job_id: str, *more: str) -> AsyncIterator[asyncio.Event]:
+    async def listening(self, job_id: str, *more: str) -> AsyncIterator[Changed]:
         """Yields an event that is set whenever the job changes, or one of the keys `more`. Look at the job after
         entering, then wait: what happens in between sets the event. Without Redis the event stays unset: so wait with
         a limit, and look."""
-        changed = asyncio.Event()
+        changed = Changed()
         keys = (_key(job_id), *more)
         unheard = [key for key in keys if key not in self._waiting and key not in self._left]
         self._left.difference_update(keys)
@@ -189,7 +208,7 @@ class FeedReader:
                 self._leave(key, changed)
             await self._leave_many()
 
-    def _leave(self, key: str, changed: asyncio.Event) -> None:
+    def _leave(self, key: str, changed: Changed) -> None:
         self._waiting[key].discard(changed)
         if not self._waiting[key]:
             del self._waiting[key]
@@ -220,16 +239,16 @@ class FeedReader:
                 await asyncio.sleep(_RECONNECT_S)
                 continue
             if message is not None:
-                self._wake(message["channel"].decode())
+                self._wake(message["channel"].decode(), message["data"])
 
     def wake_everyone(self) -> None:
         """Who waits shall look at something else than the job."""
         for key in self._waiting:
             self._wake(key)
 
-    def _wake(self, key: str) -> None:
+    def _wake(self, key: str, told: bytes = b"") -> None:
         for changed in self._waiting.get(key, ()):
-            changed.set()
+            changed.tell(told)
 
     async def pace(self) -> dict[str, float]:
         """Seconds from submission to end per kind, as last reported; empty without Redis."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from millrace.stack.services import Redis
-from storage.feed import open_feed_reader, open_feed_writer
+from storage.feed import FeedEntry, open_feed_reader, open_feed_writer
 from storage.jobs import JobPatch
 from storage.settings import StorageSettings
 
@@ -46,3 +46,18 @@ async def test_a_listener_is_woken_by_a_change(bundled: StorageSettings) -> None
         await writer.append([patch(1, a=1)])
         await changed.wait()
         await also_changed.wait()
+
+
+async def test_a_small_change_comes_with_the_wake_up_and_a_large_one_is_asked_for(bundled: StorageSettings) -> None:
+    async with (
+        open_feed_reader(bundled) as reader,
+        open_feed_writer(bundled) as writer,
+        reader.listening("j") as changed,
+    ):
+        await writer.append([patch(1, a="é")])
+        await changed.wait()
+        assert changed.take() == FeedEntry(1, {"a": "é"})
+        assert not changed.is_set()
+        await writer.append([patch(2, a="é" * 4096)])
+        await changed.wait()
+        assert changed.take() is None
