@@ -114,20 +114,20 @@ class FeedWriter:
         """
         if not patches:
             return
+        anew, self._something_untold = self._something_untold, False
         try:
             try:
-                await self._write(patches, told or {})
+                await self._write(patches, told or {}, anew=anew)
             except NoScriptError:  # asking before each pipeline whether it is there, as redis-py does, costs a turn
                 await self._redis.script_load(_APPEND)
-                await self._write(patches, told or {})
-            self._something_untold = False
+                await self._write(patches, told or {}, anew=anew)
         except (RedisError, OSError) as error:
             self._something_untold = True
             log.warning("feed_not_written", error=str(error), jobs=len(patches))
 
-    async def _write(self, patches: Sequence[JobPatch], told: Mapping[str, Sequence[Told]]) -> None:
+    async def _write(self, patches: Sequence[JobPatch], told: Mapping[str, Sequence[Told]], *, anew: bool) -> None:
         async with self._redis.pipeline(transaction=False) as pipeline:
-            if self._something_untold:
+            if anew:
                 event_log.begin_epoch(pipeline)
             for patch in patches:
                 self._add(pipeline, patch, told.get(patch.job_id, ()))

@@ -4,15 +4,18 @@ A command whose outcome is about to follow is worth waiting for: folded together
 insert and an update, which is a fifth of the store's work. So commands linger for a moment before they are written,
 on the broker's account, while events are written at once and take their command along. The live feed shows what
 is new sooner.
+
+Two writes may be under way, so that an event need not wait for the one before it; what comes meanwhile forms the next.
+Never are both for one job: its changes reach the feed in their order.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 import structlog
@@ -44,6 +47,7 @@ PREFETCH = 4_000
 LINGER_S = 0.25
 SHOW_AFTER_S = 0.02  # most of the short jobs have ended by then, and are shown once instead of twice
 PACE_INTERVAL_S = 1.0
+MAX_WRITES = 2
 MAX_BULK = 200  # jobs in one write: a slow store must end it within its time-out, also when all of them collide
 
 
@@ -90,7 +94,8 @@ class Ledger:
         self._lingering: dict[str, _Pending] = {}  # in order of arrival, so in order of falling due
         self._unshown: dict[str, _Pending] = {}  # those of them that the feed does not show yet, in the same order
         self._due: dict[str, _Pending] = {}
-        self._folding: list[_Pending] = []
+        self._writing: dict[str, _Pending] = {}
+        self._writes = 0
         self._draining = False
 
     def on_delivery(self, delivery: Delivery) -> None:
@@ -99,15 +104,19 @@ class Ledger:
         self._wake.set()
 
     async def run(self) -> None:
-        """Fold for ever. What arrives while a write is under way forms the next bulk."""
-        while True:
-            await self._sleep_until_due()
-            arrived, self._arrived = self._arrived, []
-            for delivery in arrived:
-                await self._admit(delivery)
-            await self._show_new_commands()
-            self._collect_due()
-            await self._fold()
+        """Fold for ever."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._sleep_until_due()
+                arrived, self._arrived = self._arrived, []
+                for delivery in arrived:
+                    await self._admit(delivery)
+                await self._show_new_commands()
+                self._collect_due()
+                if bulk := self._next_bulk():
+                    self._writes += 1
+                    self._writing |= {pending.patch.job_id: pending for pending in bulk}
+                    group.create_task(self._write(bulk))
 
     async def drain(self) -> None:
         """Write what lingers and return when all that was taken is settled."""
@@ -117,13 +126,13 @@ class Ledger:
 
     def health(self) -> dict[str, object]:
         """`behind_s`: how long the oldest message that is not folded has been here."""
-        held = [pending.since for pending in (*self._folding, *self._due.values())]
+        held = [pending.since for pending in (*self._writing.values(), *self._due.values())]
         held += [pending.since for pending in self._lingering.values()]
         behind_s = time.monotonic() - min(held) if held else 0.0
         return {"unsettled": self._unsettled.count, "behind_s": round(behind_s, 1)}
 
     async def _sleep_until_due(self) -> None:
-        if self._due:
+        if next(self._writable(), None):
             return
         firsts = ((self._lingering, LINGER_S), (self._unshown, SHOW_AFTER_S))
         due_at = min((next(iter(jobs.values())).since + after_s for jobs, after_s in firsts if jobs), default=None)
@@ -181,7 +190,7 @@ class Ledger:
         else:
             pending.patch = pending.patch.then(patch)
             pending.unfed = patch if pending.unfed is None else pending.unfed.then(patch)
-        if patch.birth is None or job_id in self._due:
+        if patch.birth is None or job_id in self._due or job_id in self._writing:
             self._lingering.pop(job_id, None)
             self._unshown.pop(job_id, None)
             self._due[job_id] = pending
@@ -208,11 +217,24 @@ class Ledger:
             del jobs[job_id]
         return older
 
-    async def _fold(self) -> None:
-        bulk = [self._due.pop(job_id) for job_id in list(self._due)[:MAX_BULK]]
-        if not bulk:
-            return
-        self._folding = bulk
+    def _writable(self) -> Iterator[str]:
+        """Jobs whose changes can be written now."""
+        if self._writes < MAX_WRITES:
+            yield from (job_id for job_id in self._due if job_id not in self._writing)
+
+    def _next_bulk(self) -> list[_Pending]:
+        return [self._due.pop(job_id) for job_id in list(islice(self._writable(), MAX_BULK))]
+
+    async def _write(self, bulk: list[_Pending]) -> None:
+        try:
+            await self._fold(bulk)
+        finally:
+            self._writes -= 1
+            for pending in bulk:
+                del self._writing[pending.patch.job_id]
+            self._wake.set()
+
+    async def _fold(self, bulk: list[_Pending]) -> None:
         failpoints.reach("ledger.before-fold")
         await self._list(bulk)
         result = await until_done(self._projection.fold, [pending.patch for pending in bulk])
@@ -229,7 +251,6 @@ class Ledger:
         await self._observe(bulk)
         failpoints.reach("ledger.before-ack")
         self._settle([delivery for pending in bulk for delivery in pending.deliveries])
-        self._folding = []
 
     async def _list(self, bulk: list[_Pending]) -> None:
         """Whoever sees that a job has succeeded also finds what it made, and what a cancelled job made is nowhere. So
