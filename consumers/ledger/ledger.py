@@ -34,7 +34,7 @@ from schemas.envelope import Envelope, message_type
 from schemas.lifecycle import JobFinishAsked, JobState
 from storage.cancellation import end
 from storage.event_log import Told
-from storage.feed import FeedWriter, open_feed_writer
+from storage.feed_writer import FeedWriter, open_feed_writer
 from storage.jobs import JobPatch, JobProjection
 from telemetry import failpoints, metrics
 
