@@ -45,6 +45,8 @@ class LabellingModel(Contract):
     """Of a registered model with the version that answered: `registry:NAME@VERSION`."""
     sha256: str
     """Digest of the weights file, or of a registered model's file."""
+    setup_sha256: str = ""
+    """Digest of what is around the weights: configuration, tokenizer and pooling."""
     labels: int
     """How many there are; of entities without the prefixes `B-` and `I-`, and without the one for what is none."""
     dtype: str
@@ -65,4 +67,10 @@ class TextsRead(Contract):
     """Tokens read, padding not counted; characters, of a registered model that is no single encoder."""
     truncated: int
     """How many inputs were longer than the model can read; not known, and 0, of one that is no single encoder."""
+    truncated_inputs: list[int] = Field(default_factory=list)
+    """Which, by their place in `inputs`."""
+    cached: int = 0
+    """How many inputs the model has answered before: their outputs were kept, and nothing was read for them."""
+    degraded: bool = False
+    """No worker ran, and all outputs are kept ones."""
     timing: Timing

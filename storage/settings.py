@@ -20,6 +20,9 @@ class StorageSettings(BaseSettings):
     feed_ttl_s: int = Field(120, ge=1)
     """How long Redis keeps the live feed of a job after its last event."""
 
+    answers_ttl_s: int = Field(6 * 3600, ge=0)
+    """How long Redis keeps what a model has answered; 0 keeps nothing."""
+
     @property
     def blobs(self) -> str:
         return self.blob_url or (self.data_dir.resolve() / "blobs").as_uri()
