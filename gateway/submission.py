@@ -14,8 +14,10 @@ from pydantic_core import from_json
 
 from gateway import preferences
 from gateway.body import read_body
+from gateway.cache_status import cache_status
 from gateway.problems import ProblemError, invalid_parameters
 from gateway.settings import GatewaySettings
+from gateway.standing_in import StandIn
 from gateway.view import JobView, Snapshot, fresh
 from producers.jobs import command_envelope, job_id_for, new_job_id
 from producers.outbox import Outbox
@@ -40,9 +42,15 @@ class _Request:
 
 class Submission:
     def __init__(
-        self, outbox: Outbox, feed: FeedReader, view: JobView, source: str, settings: GatewaySettings
+        self,
+        outbox: Outbox,
+        feed: FeedReader,
+        view: JobView,
+        stand_in: StandIn,
+        source: str,
+        settings: GatewaySettings,
     ) -> None:
-        self.outbox, self._feed, self._view = outbox, feed, view
+        self.outbox, self._feed, self._view, self._stand_in = outbox, feed, view, stand_in
         self.source, self._settings = source, settings
         self.pace: dict[str, float] = {}
         """Seconds from submission to end per kind, kept fresh by the composition root."""
@@ -92,6 +100,7 @@ class Submission:
                 failpoints.reach("gateway.before-publish")
                 await self.outbox.request(asked.envelope, asked.params)
                 failpoints.reach("gateway.after-confirm")
+                await self._stand_in.answer(kind, asked.envelope, asked.params)
             if replayed is None:
                 metrics.JOBS_ACCEPTED.labels(kind.name).inc()
             return await self._answer(asked, replayed, changed)
@@ -108,6 +117,7 @@ class Submission:
             correlation_id=request.scope["millrace.request_id"],
             idempotency_key=key,
             deadline=preferences.deadline(headers),
+            cache_control=preferences.cache_control(headers),
         )
         return _Request(kind, params, envelope, preferences.wait_s(headers, self._settings.max_wait_s))
 
@@ -144,6 +154,8 @@ class Submission:
         if found is not None:
             headers["ETag"] = found.etag
         job = await self._job(asked, found)
+        if asked.kind.repeatable and job.result is not None:
+            headers["Cache-Status"] = cache_status(job.result, asked.envelope.cache_control)
         if changed is None:
             headers["Retry-After"] = str(max(1, round(self.pace.get(asked.kind.name, 1))))
         return Response(

@@ -1,8 +1,8 @@
 """What models have answered, kept in Redis by what they were asked: an input that comes again costs no forward pass.
 
 A key is a digest of all that an output follows from, so nothing ever has to be declared outdated; and of who asked,
-so that neither an answer nor how soon it comes tells anybody what others have asked. Redis may lose all of this at any
-time, and when it has little room left nothing more is kept.
+so that neither an answer nor how soon it comes tells anybody what others have asked. Redis may lose all of this at
+any time, and when it has little room left nothing more is kept.
 """
 
 import asyncio

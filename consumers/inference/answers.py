@@ -32,9 +32,7 @@ _SAMPLE = 32
 _MOST_REMEMBERED = 1_000  # models, by who asked them
 
 
-def remembered(
-    run: "Callable[[Task[Any], Inference], Awaitable[R]]",
-) -> "Callable[[Task[Any], Inference], Awaitable[R]]":
+def remembered(run: _Handle[R]) -> _Handle[R]:
     """Give kept answers, and keep new ones, unless the command forbids it. Under `handles`, for repeatable kinds."""
 
     @wraps(run)
