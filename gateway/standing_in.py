@@ -78,4 +78,4 @@ class StandIn:
         found: dict[str, Any] | None = None
         with suppress(StoreUnavailable):
             found = await self._store.reading(models.named(self._database, principal, name, version or None))
-        return found and f"{REGISTRY_PREFIX}{name}@{found['trained']['version']}"
+        return None if found is None else f"{REGISTRY_PREFIX}{name}@{found['trained']['version']}"

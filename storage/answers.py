@@ -97,7 +97,7 @@ class KeptAnswers:
         """In the order of `keys`; nothing while Redis does not answer."""
         found: list[bytes | None] = [None] * len(keys)
         with suppress(RedisUnavailable), self._patience.asking():
-            found = await self._redis.mget(keys)
+            found = cast("list[bytes | None]", await self._redis.mget(keys))
         if len(found) <= _ALL_AT_ONCE:
             return _all_read(found)
         return await asyncio.to_thread(_all_read, found)

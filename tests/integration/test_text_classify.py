@@ -25,6 +25,7 @@ from tests.support.wire import raw_store
 
 MODEL_ID = "a" * 32
 FIRST, SECOND = "1" * 12, "2" * 12
+OUTAGE = "registry:outage"  # tests share a Redis, which remembers the others
 
 
 async def register(deployment: Deployment, principal: str, name: str, *contents: bytes) -> None:
@@ -157,9 +158,9 @@ async def test_without_a_worker_what_was_answered_before_is_answered(
     content = saved(trained(await asyncio.to_thread(member, "tfidf-linear")), tmp_path)
     async with running("ledger"), gateway() as client:
         principal = (await client.post("/v1/jobs", json={"kind": "system.probe"})).json()["principal"]
-        await register(deployment, principal, "elements", content, content)
+        await register(deployment, principal, OUTAGE.removeprefix("registry:"), content, content)
         async with running("inference"):
-            first = await classify(client, "registry:elements")
+            first = await classify(client, OUTAGE)
             again = await asked(client, [*TEXTS, "something new"])
             anew = await asked(client, TEXTS, "no-cache")
         assert [first["result"]["cached"], first["result"]["degraded"]] == [0, False]
@@ -201,7 +202,7 @@ async def test_without_a_worker_what_was_answered_before_is_answered(
 
 
 async def asked(client: httpx.AsyncClient, texts: list[str], cache_control: str = "") -> httpx.Response:
-    body = {"model": "registry:elements", "inputs": texts}
+    body = {"model": OUTAGE, "inputs": texts}
     headers = {"Prefer": "wait=1", "Cache-Control": cache_control}
     return await client.post("/v1/inference/classify", json=body, headers=headers)
 
