@@ -66,7 +66,7 @@ class StandIn:
         model = None if name is None else await self._kept.model(Answering(kind.name, principal, name))
         if model is None:
             return None
-        found = await self._kept.find(keys_of(kind, principal, model, params))
+        found = await self._kept.find(keys_of(kind, principal, model, params, vars(params)["inputs"]))
         known = [kept for kept in found if kept is not None]
         return result_of(kind, model, known, degraded=True) if len(known) == len(found) else None
 

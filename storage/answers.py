@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import struct
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -58,12 +58,14 @@ class Answering(NamedTuple):
         return b"mr:answering:" + _digest(to_json(self)).digest()
 
 
-def keys_of(kind: AnyKind, principal: str, model: Mapping[str, Any], params: Contract) -> list[bytes]:
-    """For each input, where its output is kept. `model` is that of a result."""
+def keys_of(
+    kind: AnyKind, principal: str, model: Mapping[str, Any], params: Contract, inputs: Iterable[Any]
+) -> list[bytes]:
+    """For each of these inputs, where its output is kept. `model` is that of a result."""
     made_by = {name: value for name, value in model.items() if name not in ("name", "device")}
     options = params.model_dump(mode="json", exclude={"model", "inputs"})
     common = _digest(to_json([_FORMAT, kind.result.dataschema, principal, made_by, options]))
-    return [b"mr:answer:" + _with(common, to_json(asked)).digest() for asked in vars(params)["inputs"]]
+    return [b"mr:answer:" + _with(common, to_json(asked)).digest() for asked in inputs]
 
 
 def result_of(kind: AnyKind, model: Mapping[str, Any], found: Sequence[Kept], *, degraded: bool = False) -> Contract:
