@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.contract import Contract
+from schemas.patterns import Pattern
 
 DEFAULT_MODEL = "all-minilm-l6-v2"
 REGISTRY_PREFIX = "registry:"
@@ -13,12 +14,21 @@ MAX_INPUTS = 1_000
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH)]
 Texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS)]
-EncoderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=200)]
+EncoderName = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    Pattern(
+        r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+        "the name of a model, of letters, digits, '.', '_', '-' and '/', such as 'all-minilm-l6-v2' or 'org/name'",
+    ),
+]
 LabellerName = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^(registry:[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9_-]*)?|[A-Za-z0-9][A-Za-z0-9._/-]*)$",
-        max_length=200,
+    StringConstraints(max_length=200),
+    Pattern(
+        r"^(registry:[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9_-]*)?|[A-Za-z0-9][A-Za-z0-9._/-]*)$",
+        "'registry:NAME' or 'registry:NAME@VERSION' for a model of yours, else a name of letters, digits, '.', '_', "
+        "'-' and '/'",
     ),
 ]
 
