@@ -27,8 +27,8 @@ from consumers.runtime.incoming import Undecodable, read_body, read_envelope
 from consumers.runtime.patience import until_done
 from consumers.runtime.pool import Services
 from messaging import names
-from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
+from messaging.delivery import Delivery
 from messaging.message import claim_in
 from schemas.envelope import Envelope, message_type
 from schemas.lifecycle import JobFinishAsked, JobState
