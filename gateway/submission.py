@@ -16,6 +16,7 @@ from gateway import preferences
 from gateway.body import read_body
 from gateway.cache_status import cache_status
 from gateway.problems import ProblemError, invalid_parameters
+from gateway.recent import Recent
 from gateway.settings import GatewaySettings
 from gateway.standing_in import StandIn
 from gateway.view import JobView, Snapshot, fresh
@@ -28,6 +29,8 @@ from schemas.resources import Job, JobRequest
 from storage.blobs import BlobMissing, BlobUnavailable
 from storage.feed import FeedReader
 from telemetry import failpoints, metrics
+
+_REMEMBERED_BYTES = 16 * 1024  # of a request; what is larger can be read when the ledger has seen it
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Submission:
     ) -> None:
         self.outbox, self._feed, self._view, self._stand_in = outbox, feed, view, stand_in
         self.source, self._settings = source, settings
+        self.recent = Recent()
         self.pace: dict[str, float] = {}
         """Seconds from submission to end per kind, kept fresh by the composition root."""
 
@@ -100,6 +104,8 @@ class Submission:
                 failpoints.reach("gateway.before-publish")
                 await self.outbox.request(asked.envelope, asked.params)
                 failpoints.reach("gateway.after-confirm")
+                if int(request.headers.get("content-length", _REMEMBERED_BYTES + 1)) <= _REMEMBERED_BYTES:
+                    self.recent.add(asked.envelope, asked.params)
                 await self._stand_in.answer(kind, asked.envelope, asked.params)
             if replayed is None:
                 metrics.JOBS_ACCEPTED.labels(kind.name).inc()
