@@ -88,10 +88,11 @@ class Answers:
         known = self._known.get(asked, _Known())
         chosen = known.worth.choose(params.inputs)
         found: dict[int, Kept] = {}
-        if chosen and known.name and task.envelope.cache_control is None:
+        looked = len(chosen) if known.name and task.envelope.cache_control is None else 0
+        if looked:
             found = await self._find(kind, task, known, chosen)
-            known.worth.learn(len(chosen), len(found))
-        _count(kind.name, len(found), len(chosen), len(params.inputs))
+            known.worth.learn(looked, len(found))
+        _count(kind.name, len(found), looked, len(params.inputs))
         if len(found) == len(params.inputs):
             return result_of(kind, known.model, [found[index] for index in range(len(found))])
         result = await _completed(kind, task, run, found, known.model)
