@@ -43,6 +43,7 @@ from gateway.routes import (
     webhooks,
 )
 from gateway.settings import GatewaySettings
+from gateway.standing_in import StandIn
 from gateway.submission import Submission
 from gateway.topics import open_topics
 from gateway.view import JobView
@@ -54,6 +55,7 @@ from messaging.publisher import open_publisher
 from messaging.settings import BrokerSettings
 from producers.lint import LintSettings
 from producers.outbox import Outbox
+from storage.answers import open_kept_answers
 from storage.blobs import BlobStore
 from storage.cancellation import end
 from storage.database import open_database
@@ -62,11 +64,12 @@ from storage.partial_files import PartialFiles
 from storage.settings import StorageSettings
 
 _SOURCE = f"gateway-{socket.gethostname()}-{os.getpid()}"
-_PACE_INTERVAL_S = 2.0
+_REFRESH_S = 2.0
 _STORE_ABSENT_AFTER_S = 0.8  # a client that is told so asks again; one that is kept waiting cannot do anything
 
 _EXPOSED = [
-    *("Location", "ETag", "Retry-After", "Preference-Applied", "Idempotent-Replayed", "X-Request-ID"),
+    *("Location", "ETag", "Retry-After", "Preference-Applied", "Idempotent-Replayed"),
+    *("Cache-Status", "X-Request-ID"),
     *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size"),
     *("Upload-Offset", "Upload-Length", "Upload-Expires"),
 ]
@@ -139,9 +142,11 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         inspector = AmqpInspector(publisher.connection)
         inquiry = Inquiry(view, inspector, database, store)
         outbox = Outbox(publisher, blobs)
-        submission = Submission(outbox, feed, view, _SOURCE, settings)
+        kept = await stack.enter_async_context(open_kept_answers(storage))
+        stand_in = StandIn(kept, inspector, database, store, outbox, _SOURCE)
+        submission = Submission(outbox, feed, view, stand_in, _SOURCE, settings)
         cancellation = Cancellation(outbox, feed, view, _SOURCE)
-        await stack.enter_async_context(_kept_fresh(submission, feed))
+        await stack.enter_async_context(_kept_fresh(submission, stand_in, feed))
         closing = asyncio.Event()
         topics = await stack.enter_async_context(
             open_topics(await stack.enter_async_context(open_event_log(storage)), closing)
@@ -171,11 +176,12 @@ async def _open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
 
 
 @asynccontextmanager
-async def _kept_fresh(submission: Submission, feed: FeedReader) -> AsyncIterator[None]:
+async def _kept_fresh(submission: Submission, stand_in: StandIn, feed: FeedReader) -> AsyncIterator[None]:
     async def keep() -> None:
         while True:
             submission.pace = await feed.pace()
-            await asyncio.sleep(_PACE_INTERVAL_S)
+            await stand_in.look()
+            await asyncio.sleep(_REFRESH_S)
 
     keeping = asyncio.create_task(keep())
     try:

@@ -7,10 +7,12 @@ from gateway.view import Snapshot
 
 
 async def find(parts: Parts, job_id: str) -> Snapshot:
-    """Raises ProblemError. While the ledger has something to fold nobody can say that there is no such job."""
+    """Raises ProblemError. A job that the ledger has not seen is known to the gateway that accepted it; beyond that
+    nobody can say that there is no such job while the ledger has something to fold."""
     if not plausible(job_id):
         raise ProblemError("not-found", f"{job_id!r} is not the id of a job")
-    found = await parts.view.find_new(job_id)
+    accepted = parts.submission.recent.find(job_id)
+    found = await (parts.view.find(job_id) if accepted else parts.view.find_new(job_id)) or accepted
     if found is not None:
         return found
     facts = await parts.inquiry.about_unseen(job_id)

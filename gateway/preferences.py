@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from starlette.datastructures import Headers
 
 from gateway.problems import ProblemError
+from schemas.envelope import CacheControl
 from storage.event_log import Place
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d+)\"?(?=$|[,;\s])")
 _DURATION = re.compile(r"(\d+)(s|m|h|d)")
 _LONGEST_S = 10 * 365 * 86_400
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_CACHE_CONTROLS: tuple[CacheControl, ...] = ("no-store", "no-cache")  # the stricter one first
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -31,6 +33,12 @@ def deadline(headers: Headers) -> datetime | None:
     if seconds > _LONGEST_S:
         raise ProblemError("invalid-header", f"Cancel-After: {text!r} is no duration; write 30s, 5m, 2h or 1d")
     return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def cache_control(headers: Headers) -> CacheControl | None:
+    """`Cache-Control: no-cache` or `no-store` (RFC 9111); other directives are ignored."""
+    asked = {directive.strip().lower() for directive in headers.get("cache-control", "").split(",")}
+    return next((directive for directive in _CACHE_CONTROLS if directive in asked), None)
 
 
 def idempotency_key(headers: Headers) -> str | None:

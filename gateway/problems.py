@@ -1,6 +1,6 @@
 """From errors to problem documents: the one place where business errors meet HTTP."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -45,7 +45,7 @@ class ProblemError(Exception):
 def invalid_parameters(error: ValidationError, at: str = "") -> ProblemError:
     """All invalid fields at once, as JSON Pointers below `at`."""
     return invalid_fields(
-        [InvalidField(pointer=at + pointer(item["loc"]), detail=item["msg"]) for item in error.errors()]
+        [InvalidField(pointer=at + pointer(item["loc"]), detail=_said(item)) for item in error.errors()]
     )
 
 
@@ -55,8 +55,20 @@ def invalid_fields(fields: list[InvalidField]) -> ProblemError:
 
 
 def pointer(location: Iterable[str | int]) -> str:
-    """RFC 6901."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+    """RFC 6901, which has no way to say that a key itself is wrong: it points to the key's value."""
+    parts = (str(part) for part in location if part != "[key]")
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _said(item: Mapping[str, Any]) -> str:
+    """What is wrong with a field, where pydantic's own words help nobody."""
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    if item["type"] == "extra_forbidden":
+        return "There is no field of this name"
+    if item["type"].startswith(("datetime_", "timezone_")):
+        return "Should be a time with its zone, such as 2026-11-21T09:30:00Z"
+    return str(item["msg"])
 
 
 def document(asked: HTTPConnection, error: ProblemError) -> Problem:
@@ -112,18 +124,20 @@ def _invalid_request(error: RequestValidationError) -> ProblemError:
     if any(item["type"] == "json_invalid" for item in in_body):
         return ProblemError("malformed-json", f"the body: {in_body[0]['ctx']['error']}")
     if in_body:
-        return invalid_fields([InvalidField(pointer=pointer(i["loc"][1:]), detail=i["msg"]) for i in in_body])
-    errors = [InvalidField(pointer=str(item["loc"][-1]), detail=item["msg"]) for item in error.errors()]
+        return invalid_fields([InvalidField(pointer=pointer(i["loc"][1:]), detail=_said(i)) for i in in_body])
+    errors = [InvalidField(pointer=str(item["loc"][-1]), detail=_said(item)) for item in error.errors()]
     return ProblemError("invalid-query", "; ".join(f"{e.pointer}: {e.detail}" for e in errors), errors=errors)
 
 
 _SLUG_OF_STATUS = {404: "not-found"}
+_NO_ROUTE = "nothing is served at this path; /docs lists what is"
 _METHODS = ("GET", "POST", "PUT", "DELETE")
 
 
 def _http_error(error: HTTPException) -> ProblemError:
     slug = _SLUG_OF_STATUS.get(error.status_code, "internal-error")
-    return ProblemError(slug, str(error.detail), headers=dict(error.headers or {}))
+    detail = _NO_ROUTE if error.detail == "Not Found" else str(error.detail)
+    return ProblemError(slug, detail, headers=dict(error.headers or {}))
 
 
 _AWAY = {"Retry-After": str(AWAY_S)}

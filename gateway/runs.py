@@ -9,7 +9,7 @@ from gateway.dependencies import Parts
 from gateway.streaming import CLOSING, KEEP_ALIVE
 from schemas.execution import Stream
 from schemas.resources import Job
-from storage.feed import FeedUnavailable
+from storage.connection import RedisUnavailable
 from storage.output import OutputEntry, output_key, written
 
 _LOOK_EVERY_S = 3.0
@@ -50,7 +50,7 @@ def event(name: str, data: dict[str, str], id: str | None = None) -> str:
 
 
 async def _live(parts: Parts, job_id: str, after: str | None) -> list[OutputEntry]:
-    with suppress(FeedUnavailable):
+    with suppress(RedisUnavailable):
         return await written(parts.feed, job_id, after)
     return []
 

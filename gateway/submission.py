@@ -13,8 +13,11 @@ from pydantic_core import from_json
 
 from gateway import preferences
 from gateway.body import read_body
+from gateway.cache_status import cache_status
 from gateway.problems import ProblemError, invalid_parameters
+from gateway.recent import Recent
 from gateway.settings import GatewaySettings
+from gateway.standing_in import StandIn
 from gateway.view import JobView, Snapshot, fresh
 from producers.jobs import command_envelope, job_id_for, new_job_id
 from producers.outbox import Outbox
@@ -25,6 +28,8 @@ from schemas.resources import Job, JobRequest
 from storage.blobs import BlobMissing, BlobUnavailable
 from storage.feed import Changed, FeedReader
 from telemetry import failpoints, metrics
+
+_REMEMBERED_BYTES = 16 * 1024  # of a request; what is larger can be read when the ledger has seen it
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,17 @@ class _Request:
 
 class Submission:
     def __init__(
-        self, outbox: Outbox, feed: FeedReader, view: JobView, source: str, settings: GatewaySettings
+        self,
+        outbox: Outbox,
+        feed: FeedReader,
+        view: JobView,
+        stand_in: StandIn,
+        source: str,
+        settings: GatewaySettings,
     ) -> None:
-        self.outbox, self._feed, self._view = outbox, feed, view
+        self.outbox, self._feed, self._view, self._stand_in = outbox, feed, view, stand_in
         self.source, self._settings = source, settings
+        self.recent = Recent()
         self.pace: dict[str, float] = {}
         """Seconds from submission to end per kind, kept fresh by the composition root."""
 
@@ -91,6 +103,9 @@ class Submission:
                 failpoints.reach("gateway.before-publish")
                 await self.outbox.request(asked.envelope, asked.params)
                 failpoints.reach("gateway.after-confirm")
+                if int(request.headers.get("content-length", _REMEMBERED_BYTES + 1)) <= _REMEMBERED_BYTES:
+                    self.recent.add(asked.envelope, asked.params)
+                await self._stand_in.answer(kind, asked.envelope, asked.params)
             if replayed is None:
                 metrics.JOBS_ACCEPTED.labels(kind.name).inc()
             return await self._answer(asked, replayed, changed)
@@ -107,6 +122,7 @@ class Submission:
             correlation_id=request.scope["millrace.request_id"],
             idempotency_key=key,
             deadline=preferences.deadline(headers),
+            cache_control=preferences.cache_control(headers),
         )
         return _Request(kind, params, envelope, preferences.wait_s(headers, self._settings.max_wait_s))
 
@@ -143,6 +159,8 @@ class Submission:
         if found is not None:
             headers["ETag"] = found.etag
         job = await self._job(asked, found)
+        if asked.kind.repeatable and job.result is not None:
+            headers["Cache-Status"] = cache_status(job.result, asked.envelope.cache_control)
         if changed is None:
             headers["Retry-After"] = str(max(1, round(self.pace.get(asked.kind.name, 1))))
         return Response(

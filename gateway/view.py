@@ -16,9 +16,10 @@ from schemas.problems import PROBLEM_TYPES
 from schemas.resources import Job, JobLinks, JobSummary
 from storage import jobs
 from storage.blobs import BlobMissing, BlobStore
+from storage.connection import RedisUnavailable
 from storage.database import StoreUnavailable
 from storage.documents import JobDocument
-from storage.feed import Changed, FeedEntry, FeedReader, FeedUnavailable
+from storage.feed import Changed, FeedEntry, FeedReader
 
 # How long a job may be unknown after its 202, until the ledger has seen it.
 _APPEARS_WITHIN_S = 1.0
@@ -137,7 +138,7 @@ class JobView:
         to Redis failed: then the store is asked too, and the later of the two stands.
         """
         history: list[Snapshot] = []
-        with suppress(FeedUnavailable):
+        with suppress(RedisUnavailable):
             history = merged(job_id, await self._feed.entries(job_id))
         if history and (history[-1].terminal or history[-1].age_s() < _FRESH_S):
             return history

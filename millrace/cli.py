@@ -161,10 +161,12 @@ def submit(
     params: Annotated[str, typer.Argument(help="The job's parameters as a JSON object, or `-` for standard input.")],
     wait: Annotated[float | None, typer.Option(min=0, help="Seconds to wait for the outcome.")] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key is the same job.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ask a model also what it has answered before.")] = False,
 ) -> None:
     """Request a job and print it."""
     with open_client() as client:
-        print_json(client.submit(kind, json_object(params), wait=wait, idempotency_key=idempotency_key))
+        found = client.submit(kind, json_object(params), wait=wait, idempotency_key=idempotency_key, fresh=fresh)
+        print_json(found)
 
 
 @app.command()

@@ -105,9 +105,12 @@ class Client:
         *,
         idempotency_key: str | None = None,
         wait: float | None = None,
+        fresh: bool = False,
     ) -> Job:
-        """Request a job. With `wait`, return when it finished or after so many seconds, whichever is first."""
+        """Request a job. With `wait`, return when it finished or after so many seconds, whichever is first. With
+        `fresh`, a model is asked also what it has answered before."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        headers |= {"Cache-Control": "no-cache"} if fresh else {}
         body = {"kind": kind, "params": dict(params)}
         return Job.model_validate_json(
             self._request("POST", "/v1/jobs", wait=wait, headers=headers, json=body).content

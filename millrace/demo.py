@@ -207,7 +207,7 @@ def _embed(client: Client, batches: list[list[Paragraph]], console: Console) -> 
 
         def embed(batch: list[Paragraph]) -> Job:
             inputs = [paragraph.text for paragraph in batch]
-            job = succeeded(client.submit("text.embed", {"inputs": list(inputs)}, wait=_WAIT_S))
+            job = succeeded(client.submit("text.embed", {"inputs": list(inputs)}, wait=_WAIT_S, fresh=True))
             progress.advance(bar)
             return job
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from schemas.envelope import Envelope, message_type, new_id
+from schemas.envelope import CacheControl, Envelope, message_type, new_id
 from schemas.kinds import AnyKind
 from schemas.lifecycle import JobCancelled, JobError
 
@@ -29,6 +29,7 @@ def command_envelope(
     correlation_id: str | None = None,
     idempotency_key: str | None = None,
     deadline: datetime | None = None,
+    cache_control: CacheControl | None = None,
 ) -> Envelope:
     return Envelope(
         id=new_id(),
@@ -44,6 +45,7 @@ def command_envelope(
         correlation_id=correlation_id,
         idempotency_key=idempotency_key,
         deadline=deadline,
+        cache_control=cache_control,
     )
 
 

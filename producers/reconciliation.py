@@ -224,4 +224,5 @@ _FROM_DOCUMENT = (
     "correlation_id",
     "idempotency_key",
     "traceparent",
+    "cache_control",
 )

@@ -7,13 +7,14 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from schemas.contract import Contract
+from schemas.patterns import Id
 from schemas.resources import Resource, Time
 
 MAX_IDS = 1_000
 MAX_RATE = 100_000.0
 MAX_CANARY = 1_000
 
-LetterId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+LetterId = Id
 
 
 def _in_utc(time: datetime) -> datetime:

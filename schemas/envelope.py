@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -12,6 +12,9 @@ CLOUDEVENTS_PREFIX = "cloudEvents_"  # the AMQP protocol binding of CloudEvents 
 OWN_PREFIX = "mr-"
 _CLOUDEVENTS = ("id", "source", "type", "subject", "time", "dataschema")
 _TYPE_PREFIX = "millrace."
+
+CacheControl = Literal["no-cache", "no-store"]
+"""What must not be done with kept answers, as HTTP says it (RFC 9111, section 5.2.1): give one, or even keep one."""
 
 
 class Envelope(BaseModel):
@@ -38,6 +41,7 @@ class Envelope(BaseModel):
     idempotency_key: str | None = None
     deadline: AwareDatetime | None = None
     traceparent: str | None = None
+    cache_control: CacheControl | None = None
 
     def headers(self) -> dict[str, Any]:
         """AMQP headers. What is absent or zero is left out. Times are RFC 3339 text: AMQP's have whole seconds."""

@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from schemas.contract import Contract
-
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+from schemas.patterns import Sha256
 
 
 class StoredFile(Contract):

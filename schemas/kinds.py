@@ -30,6 +30,9 @@ class JobKind(Generic[P, R]):
     the longest delay tier. Longer ones wait in the store, which is for kinds that run short."""
     finishes_early: bool = False
     """Whether a running job can be asked to end with what it has found so far."""
+    repeatable: bool = False
+    """Whether each of `outputs` follows from its input, `model` and the other parameters alone, so that it may be
+    kept and given again. Such a result is a `TextsRead`."""
 
     @property
     def name(self) -> str:

@@ -7,18 +7,32 @@ from pydantic import Field, JsonValue, StringConstraints
 
 from schemas.contract import Contract
 from schemas.datasets import ColumnType
+from schemas.patterns import Id, Name, Pattern, VersionId
 from schemas.values import JsonObject
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-ModelName = Annotated[str, StringConstraints(pattern=_NAME, max_length=100)]
-ModelId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-ModelVersionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
-Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)]
+ModelName = Name
+ModelId = Id
+ModelVersionId = VersionId
+Alias = Annotated[
+    str,
+    StringConstraints(max_length=40),
+    Pattern(
+        r"^[a-z][a-z0-9_-]*$",
+        "an alias of small letters, digits, '_' and '-' that begins with a letter, such as 'champion'",
+    ),
+]
 CHAMPION = "champion"
 """The alias that answers where no version is named."""
 LATEST = "latest"
 """No alias: it always means the newest version that is not archived."""
-PluginName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
+PluginName = Annotated[
+    str,
+    StringConstraints(max_length=60),
+    Pattern(
+        r"^[a-z][a-z0-9-]*$",
+        "a name of small letters, digits and '-' that begins with a letter, such as 'tfidf-linear'",
+    ),
+]
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 
 

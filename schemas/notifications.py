@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from schemas.jobs.notification_send import Channel, DeliveryState
+from schemas.patterns import Pattern
 from schemas.resources import Resource, Time
 from schemas.topics import EndTopic
 
@@ -154,8 +155,15 @@ class ChannelPreferences(_Request):
     """Of which ends of your jobs this channel tells; of none when empty."""
 
 
+EmailAddress = Annotated[
+    str,
+    StringConstraints(max_length=254),
+    Pattern(r"^[^@\s<>\"]+@[^@\s<>\"]+$", "an e-mail address alone, such as 'ada@example.org'"),
+]
+
+
 class EmailPreferences(ChannelPreferences):
-    address: Annotated[str, StringConstraints(pattern=r"^[^@\s<>\"]+@[^@\s<>\"]+$", max_length=254)] | None = None
+    address: EmailAddress | None = None
     digest: Digest = Digest.OFF
     """Whether they come one by one, or together at each full hour or day (UTC)."""
 
@@ -200,8 +208,8 @@ class Unread(Resource):
 
 
 class PushKeys(_Request):
-    p256dh: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{80,100}={0,2}$")]
-    auth: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{20,30}={0,2}$")]
+    p256dh: Annotated[str, Pattern(r"^[A-Za-z0-9_-]{80,100}={0,2}$", "the browser's key `p256dh` as it gave it")]
+    auth: Annotated[str, Pattern(r"^[A-Za-z0-9_-]{20,30}={0,2}$", "the browser's key `auth` as it gave it")]
 
 
 class PushRequest(_Request):

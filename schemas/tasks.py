@@ -9,13 +9,18 @@ from schemas.code import Code
 from schemas.contract import Contract
 from schemas.execution import Packages
 from schemas.jobs.task_run import MAX_INPUTS, TaskId, TaskVersionId
+from schemas.patterns import Name, Pattern
 from schemas.resources import Resource, Time
 from schemas.shapes import Shape
 from schemas.texts import EncoderName
 from schemas.values import StorableJson
 
-TaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=40)]
+TaskName = Name
+Tag = Annotated[
+    str,
+    StringConstraints(max_length=40),
+    Pattern(r"^[a-z0-9][a-z0-9-]*$", "a tag of small letters, digits and '-', such as 'text'"),
+]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 Description = Annotated[str, StringConstraints(max_length=2_000)]
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from schemas.contract import Contract
+from schemas.patterns import Pattern
 
 DEFAULT_MODEL = "all-minilm-l6-v2"
 REGISTRY_PREFIX = "registry:"
@@ -13,12 +14,21 @@ MAX_INPUTS = 1_000
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH)]
 Texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS)]
-EncoderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=200)]
+EncoderName = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    Pattern(
+        r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+        "the name of a model, of letters, digits, '.', '_', '-' and '/', such as 'all-minilm-l6-v2' or 'org/name'",
+    ),
+]
 LabellerName = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^(registry:[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9_-]*)?|[A-Za-z0-9][A-Za-z0-9._/-]*)$",
-        max_length=200,
+    StringConstraints(max_length=200),
+    Pattern(
+        r"^(registry:[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9_-]*)?|[A-Za-z0-9][A-Za-z0-9._/-]*)$",
+        "'registry:NAME' or 'registry:NAME@VERSION' for a model of yours, else a name of letters, digits, '.', '_', "
+        "'-' and '/'",
     ),
 ]
 
@@ -45,6 +55,8 @@ class LabellingModel(Contract):
     """Of a registered model with the version that answered: `registry:NAME@VERSION`."""
     sha256: str
     """Digest of the weights file, or of a registered model's file."""
+    setup_sha256: str = ""
+    """Digest of what is around the weights: configuration, tokenizer and pooling."""
     labels: int
     """How many there are; of entities without the prefixes `B-` and `I-`, and without the one for what is none."""
     dtype: str
@@ -65,4 +77,10 @@ class TextsRead(Contract):
     """Tokens read, padding not counted; characters, of a registered model that is no single encoder."""
     truncated: int
     """How many inputs were longer than the model can read; not known, and 0, of one that is no single encoder."""
+    truncated_inputs: list[int] = Field(default_factory=list)
+    """Which, by their place in `inputs`."""
+    cached: int = 0
+    """How many inputs the model has answered before: their outputs were kept, and nothing was read for them."""
+    degraded: bool = False
+    """No worker ran, and all outputs are kept ones."""
     timing: Timing

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints
 
 from schemas.lifecycle import LIFECYCLE_EVENTS
+from schemas.patterns import Pattern
 
 ENDS = tuple(event.fact for event in LIFECYCLE_EVENTS if event.state.terminal)
 """The facts that end a job."""
@@ -43,6 +44,13 @@ def _of_an_end(topic: str) -> str:
 
 
 EndTopic = Annotated[
-    str, StringConstraints(pattern=rf"^{_WORD}(?:\.{_WORD}){{0,8}}$", max_length=100), AfterValidator(_of_an_end)
+    str,
+    StringConstraints(max_length=100),
+    Pattern(
+        rf"^{_WORD}(?:\.{_WORD}){{0,8}}$",
+        "a topic such as 'model.train.*': up to nine words between dots, each of small letters, digits, '_' and '-', "
+        "or '*' for any word, or '#' for any number of words",
+    ),
+    AfterValidator(_of_an_end),
 ]
 """A topic that the end of a job can match."""

@@ -55,6 +55,7 @@ class StoredJob(BaseModel):
     correlation_id: str | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    cache_control: str | None = None
 
     @property
     def position(self) -> tuple[JobState, int, int, datetime]:

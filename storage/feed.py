@@ -3,61 +3,35 @@
 One capped stream per job. An entry's id is the job's order after the change, so Redis itself refuses duplicates and
 stragglers, whichever ledger writes them, and a reader resumes from the last id it saw. Merging all entries gives the
 job as the store has it; when they are not all here the store answers. A publish on the job's channel wakes those
-who wait, and a small change comes with it. Redis may lose all of this at any time: it only makes answers faster.
+who wait, and a small change comes with it. Redis may lose all of this at any time: it only makes answers faster. What
+writes it is `feed_writer`.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline, PubSub
-from redis.exceptions import NoScriptError, RedisError
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
 
-from storage import event_log
 from storage.cancellation import end
-from storage.event_log import EventLog, Told
-from storage.jobs import JobPatch
+from storage.connection import Patience, RedisUnavailable, open_redis
+from storage.event_log import EventLog
 from storage.settings import StorageSettings
 
 log = structlog.get_logger()
 
-_MAX_ENTRIES = 512
-_MOST_TOLD = 4096  # bytes of a change that are told to those who wait; larger ones are asked for
 _RECONNECT_S = 1.0
-# Redis only makes answers faster: one that takes longer is no help, and after a failure it is left alone for a while.
-_PATIENCE_S = 1.0
-_LEFT_ALONE_S = 1.0
+_PATIENCE_S = 1.0  # one that takes longer is no help
 _KEEP_OPEN = "mr:keep-open"  # a subscription connection can only be read while it is subscribed to something
-_PACE = "mr:pace"
+PACE = "mr:pace"
 _LEAVE_AT_ONCE = 32
 _RESERVATION_TTL_S = 24 * 3600
-
-# XADD fails for an id that is not above the newest one: a duplicate or a straggler, which changes nothing, so the
-# events that came with it are not told either.
-_APPEND = (
-    event_log.TELL
-    + """
-local added = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], ARGV[1] .. '-0', 'patch', ARGV[2])
-if type(added) == 'table' and added.err then
-  if string.find(added.err, 'equal or smaller') then return 0 end
-  return added
-end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-redis.call('PUBLISH', KEYS[1], #ARGV[2] <= tonumber(ARGV[6]) and ARGV[1] .. ' ' .. ARGV[2] or '')
-for at = 3, #KEYS do
-  local first = 3 * at - 2
-  tell(KEYS[2], KEYS[at], ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[5])
-end
-return 1
-"""
-)
-
 
 # What was noted first stands. A script, since `SET NX GET` needs Redis 7.
 _RESERVE = """
@@ -65,10 +39,6 @@ local before = redis.call('GET', KEYS[1])
 if not before then redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2]) end
 return before
 """
-
-
-class FeedUnavailable(Exception):
-    """Redis does not answer."""
 
 
 @dataclass(frozen=True)
@@ -95,57 +65,8 @@ class Changed(asyncio.Event):
         return FeedEntry(int(order), from_json(patch)) if patch else None
 
 
-def _key(job_id: str) -> str:
+def feed_key(job_id: str) -> str:
     return f"mr:job:{job_id}"
-
-
-class FeedWriter:
-    """The ledger's end."""
-
-    def __init__(self, redis: Redis, ttl_s: int) -> None:
-        self._redis, self._ttl_s = redis, ttl_s
-        self._script = redis.register_script(_APPEND).sha
-        self._something_untold = False
-
-    async def append(self, patches: Sequence[JobPatch], told: Mapping[str, Sequence[Told]] | None = None) -> None:
-        """Add each patch to its job's feed, and what is to be `told` of that job, by its id, to the log of events.
-
-        Never raises for an absent Redis: the feed is not the truth.
-        """
-        if not patches:
-            return
-        anew, self._something_untold = self._something_untold, False
-        try:
-            try:
-                await self._write(patches, told or {}, anew=anew)
-            except NoScriptError:  # asking before each pipeline whether it is there, as redis-py does, costs a turn
-                await self._redis.script_load(_APPEND)
-                await self._write(patches, told or {}, anew=anew)
-        except (RedisError, OSError) as error:
-            self._something_untold = True
-            log.warning("feed_not_written", error=str(error), jobs=len(patches))
-
-    async def _write(self, patches: Sequence[JobPatch], told: Mapping[str, Sequence[Told]], *, anew: bool) -> None:
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            if anew:
-                event_log.begin_epoch(pipeline)
-            for patch in patches:
-                self._add(pipeline, patch, told.get(patch.job_id, ()))
-            await pipeline.execute(raise_on_error=True)
-
-    def _add(self, pipeline: Pipeline, patch: JobPatch, told: Sequence[Told]) -> None:
-        keys = [_key(patch.job_id), event_log.LOG, *(event_log.stream_of(event.topic) for event in told)]
-        changed = to_json(patch.fields | (patch.birth or {}))
-        limits = (self._ttl_s, _MAX_ENTRIES, event_log.MAX_ENTRIES, _MOST_TOLD)
-        args: list[str | bytes | int] = [patch.order, changed, *limits]
-        for event in told:
-            args += (event.topic, event.principal, event.event)
-        pipeline.evalsha(self._script, len(keys), *keys, *args)
-
-    async def report_pace(self, seconds: dict[str, float]) -> None:
-        """Tell gateways how long jobs of each kind take from submission to end, for their `Retry-After`."""
-        with suppress(RedisError, OSError):
-            await self._redis.hset(_PACE, mapping={kind: f"{value:.3f}" for kind, value in seconds.items()})
 
 
 class FeedReader:
@@ -154,37 +75,25 @@ class FeedReader:
     def __init__(self, redis: Redis, pubsub: PubSub) -> None:
         self._redis, self._pubsub = redis, pubsub
         self._reserve = redis.register_script(_RESERVE)
-        self._ask_again_at = 0.0
+        self._patience = Patience()
         self._waiting: dict[str, set[Changed]] = {}
         self._left: set[str] = set()  # subscribed to, though nobody waits any more
         self._opening = asyncio.Lock()  # two first subscriptions at once would open two connections and lose one
 
     async def entries(self, job_id: str, after: int | None = None) -> list[FeedEntry]:
-        """Entries with an order above `after`, oldest first. Raises FeedUnavailable."""
-        entries = await self.stream(_key(job_id), None if after is None else f"{after}-0")
+        """Entries with an order above `after`, oldest first. Raises RedisUnavailable."""
+        entries = await self.stream(feed_key(job_id), None if after is None else f"{after}-0")
         return [FeedEntry(int(entry.partition(b"-")[0]), from_json(values[b"patch"])) for entry, values in entries]
 
     async def stream(self, key: str, after: str | None) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """Ids and values of a stream in Redis, oldest first, behind the id `after`. Raises FeedUnavailable."""
-        with self._asking():
+        """Ids and values of a stream in Redis, oldest first, behind the id `after`. Raises RedisUnavailable."""
+        with self._patience.asking():
             found = await self._redis.xrange(key, "-" if after is None else f"({after}")
         return cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
 
     @property
     def reachable(self) -> bool:
-        """Whether it is worth asking: it answered when it was last asked, or that is a while ago."""
-        return time.monotonic() >= self._ask_again_at
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Raises FeedUnavailable: at once when it was away a moment ago."""
-        if not self.reachable:
-            raise FeedUnavailable("Redis was away a moment ago")
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            self._ask_again_at = time.monotonic() + _LEFT_ALONE_S
-            raise FeedUnavailable(str(error)) from error
+        return self._patience.reachable
 
     @asynccontextmanager
     async def listening(self, job_id: str, *more: str) -> AsyncIterator[Changed]:
@@ -192,15 +101,15 @@ class FeedReader:
         entering, then wait: what happens in between sets the event. Without Redis the event stays unset: so wait with
         a limit, and look."""
         changed = Changed()
-        keys = (_key(job_id), *more)
+        keys = (feed_key(job_id), *more)
         unheard = [key for key in keys if key not in self._waiting and key not in self._left]
         self._left.difference_update(keys)
         for key in keys:
             self._waiting.setdefault(key, set()).add(changed)
         try:
-            with suppress(FeedUnavailable):
+            with suppress(RedisUnavailable):
                 for key in unheard:
-                    with self._asking():
+                    with self._patience.asking():
                         await self._subscribe(key)
             yield changed
         finally:
@@ -253,22 +162,21 @@ class FeedReader:
     async def pace(self) -> dict[str, float]:
         """Seconds from submission to end per kind, as last reported; empty without Redis."""
         found: dict[bytes, bytes] = {}
-        with suppress(FeedUnavailable), self._asking():
-            found = cast("dict[bytes, bytes]", await self._redis.hgetall(_PACE))
+        with suppress(RedisUnavailable), self._patience.asking():
+            found = cast("dict[bytes, bytes]", await self._redis.hgetall(PACE))
         return {kind.decode(): float(value) for kind, value in found.items()}
 
     async def reserve(self, job_id: str, digest: str) -> str | None:
         """Note that this job is about to be requested with parameters of this digest. Returns the digest that was
         noted before, None when there was none or when Redis is away: then the store tells, a moment later."""
         before = None
-        with suppress(FeedUnavailable), self._asking():
+        with suppress(RedisUnavailable), self._patience.asking():
             before = await self._reserve(keys=[f"mr:request:{job_id}"], args=[digest, _RESERVATION_TTL_S])
         return before.decode() if isinstance(before, bytes) else None
 
     async def ping(self) -> None:
-        """Asks in any case. Raises FeedUnavailable."""
-        self._ask_again_at = 0.0
-        with self._asking():
+        """Asks in any case. Raises RedisUnavailable."""
+        with self._patience.asking(anyway=True):
             await self._redis.ping()
 
 
@@ -276,28 +184,12 @@ async def live_feeds(settings: StorageSettings) -> AsyncIterator[tuple[str, dict
     """Every job with a live feed, and all that its entries say, merged. Ends early when Redis goes away."""
     async with open_redis(settings, settings.timeout_s) as redis:
         with suppress(RedisError, OSError):
-            async for key in redis.scan_iter(match=_key("*"), count=1_000):
+            async for key in redis.scan_iter(match=feed_key("*"), count=1_000):
                 found = cast("list[tuple[bytes, dict[bytes, bytes]]]", await redis.xrange(key))
                 fields: dict[str, Any] = {}
                 for _, values in found:
                     fields |= from_json(values[b"patch"])
-                yield key.decode().removeprefix(_key("")), fields
-
-
-@asynccontextmanager
-async def open_feed_writer(settings: StorageSettings) -> AsyncIterator[FeedWriter]:
-    async with open_redis(settings, settings.timeout_s) as redis:
-        yield FeedWriter(redis, settings.feed_ttl_s)
-
-
-@asynccontextmanager
-async def open_redis(settings: StorageSettings, timeout_s: float) -> AsyncIterator[Redis]:
-    """Connects lazily, so that an absent Redis keeps nobody from starting."""
-    redis = Redis.from_url(settings.redis_url, socket_timeout=timeout_s, socket_connect_timeout=1.0)
-    try:
-        yield redis
-    finally:
-        await redis.aclose()
+                yield key.decode().removeprefix(feed_key("")), fields
 
 
 @asynccontextmanager

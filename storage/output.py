@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from schemas.execution import Stream
-from storage.feed import FeedReader, open_redis
+from storage.connection import open_redis
+from storage.feed import FeedReader
 from storage.settings import StorageSettings
 
 log = structlog.get_logger()
@@ -41,7 +42,7 @@ class OutputEntry:
 
 
 async def written(feed: FeedReader, job_id: str, after: str | None) -> list[OutputEntry]:
-    """Behind the entry `after`, oldest first. Raises FeedUnavailable."""
+    """Behind the entry `after`, oldest first. Raises RedisUnavailable."""
     rows = await feed.stream(output_key(job_id), after)
     return [OutputEntry(entry.decode(), row[b"what"].decode(), row[b"text"].decode()) for entry, row in rows]
 

@@ -12,6 +12,7 @@ class StorageSettings(BaseSettings):
     mongodb_url: str = Field("mongodb://127.0.0.1:27017/millrace", validation_alias="MONGODB_URL")
     """The path names the database; `millrace` when there is none."""
     redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias="REDIS_URL")
+    """The path numbers the database, which must be no other deployment's."""
     data_dir: Path = Field(Path(".millrace"), validation_alias="MILLRACE_DATA_DIR")
     blob_url: str = Field("", validation_alias="BLOB_URL")
     """`file:///dir` or `s3://bucket/prefix`; a folder below the data directory when empty."""
@@ -19,6 +20,9 @@ class StorageSettings(BaseSettings):
     """How long a store may take to answer before it counts as away."""
     feed_ttl_s: int = Field(120, ge=1)
     """How long Redis keeps the live feed of a job after its last event."""
+
+    answers_ttl_s: int = Field(6 * 3600, ge=0)
+    """How long Redis keeps what a model has answered; 0 keeps nothing."""
 
     @property
     def blobs(self) -> str:

@@ -40,6 +40,9 @@ PADDING_WASTE = Histogram(
     ["kind"],
     buckets=(0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8),
 )
+ANSWERS = Counter(
+    "millrace_answers_total", "Inputs by whether their answer was kept: hit, miss, or skipped", ["kind", "fate"]
+)
 MODEL_RESIDENT_BYTES = Gauge("millrace_model_resident_bytes", "Memory held by a loaded model", ["model"])
 MODEL_LOAD_SECONDS = Histogram("millrace_model_load_seconds", "Time to load a model", buckets=_SECONDS)
 JOBS = Gauge("millrace_jobs", "Jobs that have not ended, as last counted by the reaper", ["state"])

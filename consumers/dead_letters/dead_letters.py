@@ -17,8 +17,8 @@ from consumers.runtime.incoming import Undecodable, read_envelope
 from consumers.runtime.patience import PASSING, until_done
 from consumers.runtime.pool import Services
 from messaging import names
-from messaging.consumer import Delivery
 from messaging.dead_letter import Forensics, Reason, without_forensics
+from messaging.delivery import Delivery
 from messaging.history import HEADER as HISTORY
 from messaging.history import past_attempts
 from producers.outbox import CLAIM_CHECK_BYTES

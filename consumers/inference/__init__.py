@@ -14,6 +14,7 @@ from consumers.inference.registered import Registry
 from consumers.inference.settings import InferenceSettings
 from consumers.runtime.pool import Services
 from consumers.runtime.worker_pool import WorkerPool
+from storage.answers import open_kept_answers
 from storage.blobs import BlobStore
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ async def open_resources(services: Services) -> AsyncIterator["Inference"]:
     """The models of this process. Closes after the running forward pass; what only waited is told to retry."""
     resources = await asyncio.to_thread(import_module, "consumers.inference.resources")  # seconds, of torch
     registry = Registry(services.database, BlobStore(services.storage.blobs))
-    async with resources.open_inference(InferenceSettings(), registry) as inference:
-        yield inference
+    async with open_kept_answers(services.storage) as kept:
+        answers = resources.Answers(kept, registry) if services.storage.answers_ttl_s else None
+        async with resources.open_inference(InferenceSettings(), registry, answers) as inference:
+            yield inference
 
 
 pool = WorkerPool("inference", resources=open_resources)

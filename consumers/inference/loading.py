@@ -1,6 +1,9 @@
 """From files to a model that is ready to run."""
 
+import hashlib
+
 import torch
+from pydantic_core import to_json
 from tokenizers import Tokenizer
 from transformers import AutoModel, PreTrainedConfig
 
@@ -72,8 +75,17 @@ def ready(
     """On its device and tried once. `meter` has counted since before there was anything of the model."""
     _prepare(network, device)
     dtype = str(network.model.dtype).removeprefix("torch.")
-    encoder = TransformerEncoder(ModelIdentity(name, sha256, dtype, str(device)), network, tokenizer)
+    identity = ModelIdentity(name, sha256, dtype, str(device), _setup_digest(network, tokenizer))
+    encoder = TransformerEncoder(identity, network, tokenizer)
     return Loaded(encoder, max(held_bytes(network.model), meter.growth()), labels)
+
+
+def _setup_digest(network: Network, tokenizer: Tokenizer) -> str:
+    """Equal weights answer otherwise behind another tokenizer, with other labels or another pooling."""
+    config = network.model.config.to_dict() | {"_name_or_path": None}
+    last = network.halves and (network.halves.pooling, getattr(network.halves.head, "__name__", None))
+    around = (to_json(config, fallback=str).decode(), tokenizer.to_str(), repr(last))
+    return hashlib.sha256("\n".join(around).encode()).hexdigest()
 
 
 def _known(source: ModelSource, layout: Layout) -> PreTrainedConfig:

@@ -38,6 +38,7 @@ class ModelIdentity:
     sha256: str
     dtype: str
     device: str
+    setup_sha256: str = ""
 
 
 @dataclass(frozen=True)

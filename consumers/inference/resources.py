@@ -12,6 +12,7 @@ import torch
 from consumers.encoders.layout import read_layout
 from consumers.encoders.reading import best_device
 from consumers.encoders.sources import find_model
+from consumers.inference.answers import Answers
 from consumers.inference.loading import load_classifier, load_embedder, load_tagger
 from consumers.inference.ports import Loaded
 from consumers.inference.registered import Registered, Registry
@@ -54,6 +55,7 @@ class Wanted:
 class Inference:
     models: ModelCache[Wanted, TextModel]
     registry: Registry
+    answers: Answers | None = None
 
     @asynccontextmanager
     async def model(self, kind: AnyKind, principal: str, name: str) -> AsyncIterator[TextModel]:
@@ -66,7 +68,9 @@ class Inference:
 
 
 @asynccontextmanager
-async def open_inference(settings: InferenceSettings, registry: Registry) -> AsyncIterator[Inference]:
+async def open_inference(
+    settings: InferenceSettings, registry: Registry, answers: Answers | None = None
+) -> AsyncIterator[Inference]:
     """Nothing is loaded until the first job asks for it."""
     threads = settings.threads or usable_cores()
     torch.set_num_threads(threads)
@@ -76,7 +80,7 @@ async def open_inference(settings: InferenceSettings, registry: Registry) -> Asy
     shelf = _Shelf(settings, registry, compute, loader)
     models = ModelCache(shelf.find, settings.memory_bytes)
     try:
-        yield Inference(models, registry)
+        yield Inference(models, registry, answers)
     finally:
         await models.close()
         compute.shutdown()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from consumers.inference.answers import remembered
 from consumers.inference.labelling import Scores, answering, built, probabilities, rounded
 from consumers.inference.ports import Labels
 from consumers.inference.text_model import Answer, TextModel
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @handles(TEXT_CLASSIFY, prefetch=256)
+@remembered
 async def classify_text(task: Task[ClassifyText], resources: "Inference") -> TextClassified:
     """Raises Reject for a model or an input that cannot be used, RetryLater while the device is full or the registry
     away."""

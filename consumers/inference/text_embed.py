@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from consumers.inference.answers import remembered
 from consumers.inference.ports import ModelIdentity, Vectors
 from consumers.inference.text_model import Answer
 from consumers.runtime.handler import Task, handles
@@ -19,6 +20,7 @@ _INLINE_INPUTS = 16  # results this small are built in less time than a thread's
 
 
 @handles(TEXT_EMBED, prefetch=256)
+@remembered
 async def embed_text(task: Task[EmbedText], resources: "Inference") -> TextEmbedded:
     """Raises Reject for a model or an input that cannot be used, RetryLater while the device is full."""
     params = task.params

@@ -31,6 +31,7 @@ class Answer:
         return {
             "tokens": sum(len(one.ids) for one in self.read),
             "truncated": sum(one.truncated for one in self.read),
+            "truncated_inputs": [index for index, one in enumerate(self.read) if one.truncated],
             "timing": Timing(queue_s=self.queue_s, run_s=self.run_s),
         }
 

@@ -4,6 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from consumers.encoders.entities import OUTSIDE, entities, label_of
+from consumers.inference.answers import remembered
 from consumers.inference.labelling import answering, built, probabilities, rounded
 from consumers.inference.ports import Tokens, Vectors
 from consumers.inference.text_model import Answer, TextModel
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @handles(TEXT_NER, prefetch=256)
+@remembered
 async def find_entities(task: Task[FindEntities], resources: "Inference") -> EntitiesFound:
     """Raises Reject for a model or an input that cannot be used, RetryLater while the device is full or the registry
     away."""

@@ -40,6 +40,7 @@ def command_patch(envelope: Envelope, body: bytes, claim: Claim | None) -> JobPa
         "correlation_id": envelope.correlation_id,
         "idempotency_key": envelope.idempotency_key,
         "traceparent": envelope.traceparent,
+        "cache_control": envelope.cache_control,
     }
     if envelope.idempotency_key is not None:
         birth["params_sha256"] = claim.sha256 if claim else hashlib.sha256(body).hexdigest()

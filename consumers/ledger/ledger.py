@@ -30,14 +30,14 @@ from consumers.runtime.incoming import Undecodable, read_body, read_envelope
 from consumers.runtime.patience import until_done
 from consumers.runtime.pool import Services
 from messaging import names
-from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
+from messaging.delivery import Delivery
 from messaging.message import claim_in
 from schemas.envelope import Envelope, message_type
 from schemas.lifecycle import JobFinishAsked, JobState
 from storage.cancellation import end
 from storage.event_log import Told
-from storage.feed import FeedWriter, open_feed_writer
+from storage.feed_writer import FeedWriter, open_feed_writer
 from storage.jobs import JobPatch, JobProjection
 from telemetry import failpoints, metrics
 

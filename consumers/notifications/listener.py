@@ -15,7 +15,7 @@ from consumers.runtime.incoming import Undecodable, read_envelope
 from consumers.runtime.patience import until_done
 from consumers.runtime.pool import Services
 from messaging import names
-from messaging.consumer import Delivery
+from messaging.delivery import Delivery
 from producers.notifications import Receiver, Rules, event_of, notification_id, rules, tell, wanted_keys
 from schemas.envelope import Envelope, message_type
 from schemas.jobs.notification_send import NOTIFICATION_SEND, SendNotification

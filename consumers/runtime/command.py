@@ -9,8 +9,8 @@ from consumers.runtime.incoming import Undecodable, read_body, read_envelope
 from consumers.runtime.outcome import Bury, Decision, Finish, Postpone, Retry, forensics
 from consumers.runtime.patience import until_done
 from consumers.runtime.verdicts import RetryLater
-from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
+from messaging.delivery import Delivery
 from messaging.history import with_attempt
 from messaging.retry import beyond_tiers
 from producers.outbox import Outbox, Parcel, dead_letter, delayed, postponed

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from consumers.runtime.ceiling import Ceiling, Taking
-from messaging.consumer import Subscription
+from messaging.delivery import Subscription
 from telemetry import metrics
 
 log = structlog.get_logger()

@@ -17,7 +17,7 @@ from consumers.runtime.intake import Intake
 from consumers.runtime.long_run import LongRun, Stop
 from consumers.runtime.patience import until_done
 from consumers.runtime.station import Station
-from messaging.consumer import Delivery
+from messaging.delivery import Delivery
 from messaging.message import own_headers
 from storage.cancellation import end
 from storage.leases import Lease, Leases, Wanted

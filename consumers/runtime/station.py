@@ -18,8 +18,8 @@ from consumers.runtime.patience import until_done
 from consumers.runtime.pool import Services
 from consumers.runtime.verdicts import Verdict
 from messaging import names
-from messaging.consumer import Delivery
 from messaging.dead_letter import Reason
+from messaging.delivery import Delivery
 from producers.outbox import Parcel, scheduled
 from schemas.envelope import Envelope
 from schemas.lifecycle import JobSucceeded

@@ -18,7 +18,7 @@ from consumers.runtime.outcome import Bury, Decision, Retry
 from consumers.runtime.patience import until_done
 from consumers.runtime.progress import Progress
 from consumers.runtime.station import Station
-from messaging.consumer import Delivery
+from messaging.delivery import Delivery
 from producers.outbox import Parcel
 from schemas.lifecycle import JobSucceeded
 from storage.cancellation import end

@@ -23,6 +23,7 @@ from schemas.dead_letters import (
     EditRequest,
     LetterFilter,
     LetterGroups,
+    LetterId,
     LetterPage,
     ReplayPreview,
     ReplayRequest,
@@ -46,7 +47,7 @@ _MOST_GROUPS = 200
 _SAMPLE = 5
 
 State = Literal["open", "replayed", "discarded", "all"]
-LetterIdPath = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
+LetterIdPath = Annotated[LetterId, Path()]
 
 
 class _Query(BaseModel):

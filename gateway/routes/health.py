@@ -14,7 +14,7 @@ from messaging import names
 from messaging.inspection import QueueCount
 from messaging.publisher import BrokerUnavailable
 from schemas.kinds import kinds
-from storage.feed import FeedUnavailable
+from storage.connection import RedisUnavailable
 
 router = APIRouter(tags=["health"])
 
@@ -72,7 +72,7 @@ async def _health(parts: Parts) -> Response:
 async def _redis_up(parts: Parts) -> bool:
     try:
         await parts.feed.ping()
-    except FeedUnavailable:
+    except RedisUnavailable:
         return False
     return True
 

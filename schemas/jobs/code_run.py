@@ -12,15 +12,20 @@ from schemas.contract import Contract
 from schemas.execution import Ending, Packages, Usage
 from schemas.files import StoredFile
 from schemas.kinds import JobKind
+from schemas.patterns import Id, Pattern, VersionId
 
 MAX_FILES = 50
 MAX_STDIN = 1_000_000  # characters
 
 FilePath = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,7}$", max_length=200),
+    StringConstraints(max_length=200),
+    Pattern(
+        r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,7}$",
+        "a relative path such as 'data/in.csv': up to eight names of letters, digits, '.', '_' and '-', none of "
+        "which begins with '.' or '-'",
+    ),
 ]
-_Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
 class _Base64(EncoderProtocol):
@@ -47,10 +52,10 @@ class GivenFile(Contract):
 
     content: Annotated[bytes, EncodedBytes(encoder=_Base64)] | None = None
     """In base64."""
-    dataset_id: _Id | None = None
-    version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")] | None = None
+    dataset_id: Id | None = None
+    version: VersionId | None = None
     """Of the dataset; the file is its table as Parquet."""
-    job_id: _Id | None = None
+    job_id: Id | None = None
     artifact: Annotated[str, StringConstraints(min_length=1, max_length=4_096)] | None = None
     """Of that job, which must be yours and have succeeded."""
 

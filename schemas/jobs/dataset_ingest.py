@@ -8,8 +8,9 @@ from schemas.contract import Contract
 from schemas.datasets import Column, FileFormat, Reading
 from schemas.files import StoredFile
 from schemas.kinds import JobKind
+from schemas.patterns import Name
 
-DatasetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+DatasetName = Name
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 

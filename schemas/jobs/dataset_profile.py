@@ -7,13 +7,14 @@ from pydantic import StringConstraints
 from schemas.contract import Contract
 from schemas.files import StoredFile
 from schemas.kinds import JobKind
+from schemas.patterns import Id, VersionId
 
 
 class ProfileDataset(Contract, name="dataset.profile"):
     """Describe every column and what stands out, as figures and as a report."""
 
-    dataset_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-    version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+    dataset_id: Id
+    version: VersionId
     target: Annotated[str, StringConstraints(max_length=1_000)] | None = None
     """A column that is to be predicted: others are checked for telling it."""
 

@@ -1,13 +1,10 @@
 """`model.predict-dataset`: a model's predictions for every row of a dataset, as a dataset."""
 
-from typing import Annotated
-
-from pydantic import StringConstraints
-
 from schemas.contract import Contract
 from schemas.jobs.dataset_ingest import DatasetIngested, DatasetName
 from schemas.kinds import JobKind
 from schemas.learning import ModelId, ModelVersionId
+from schemas.patterns import Id, VersionId
 
 
 class PredictDataset(Contract, name="model.predict-dataset"):
@@ -15,8 +12,8 @@ class PredictDataset(Contract, name="model.predict-dataset"):
 
     model_id: ModelId
     version: ModelVersionId
-    dataset_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-    dataset_version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+    dataset_id: Id
+    dataset_version: VersionId
     name: DatasetName
 
 

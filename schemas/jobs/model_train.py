@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from schemas.contract import Contract
 from schemas.files import StoredFile
@@ -17,6 +17,7 @@ from schemas.learning import (
     Signature,
     Splitting,
 )
+from schemas.patterns import Id, VersionId
 from schemas.values import JsonObject
 
 
@@ -50,8 +51,8 @@ class TrainModel(Training, name="model.train"):
     """Learn to predict one column of a dataset from the others, and register the result."""
 
     name: ModelName
-    dataset_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-    version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+    dataset_id: Id
+    version: VersionId
     """Of the dataset."""
 
 

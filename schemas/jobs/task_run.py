@@ -2,18 +2,19 @@
 
 from typing import Annotated
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import Field, JsonValue
 
 from schemas.code import Diagnostic
 from schemas.contract import Contract
 from schemas.execution import Ending, Usage
 from schemas.kinds import JobKind
+from schemas.patterns import Id, VersionId
 from schemas.values import StorableJson
 
 MAX_INPUTS = 1_000
 
-TaskId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-TaskVersionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+TaskId = Id
+TaskVersionId = VersionId
 
 
 class RunTask(Contract, name="task.run"):

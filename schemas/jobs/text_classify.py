@@ -36,4 +36,4 @@ class TextClassified(TextsRead, name="text.classified"):
     model: LabellingModel
 
 
-TEXT_CLASSIFY = JobKind(ClassifyText, TextClassified)
+TEXT_CLASSIFY = JobKind(ClassifyText, TextClassified, repeatable=True)

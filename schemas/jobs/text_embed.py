@@ -25,6 +25,8 @@ class EmbedModel(Contract):
     name: str
     sha256: str
     """Digest of the weights file."""
+    setup_sha256: str = ""
+    """Digest of what is around the weights: configuration, tokenizer and pooling."""
     dimensions: int
     dtype: str
     device: str
@@ -38,4 +40,4 @@ class TextEmbedded(TextsRead, name="text.embedded"):
     model: EmbedModel
 
 
-TEXT_EMBED = JobKind(EmbedText, TextEmbedded)
+TEXT_EMBED = JobKind(EmbedText, TextEmbedded, repeatable=True)

@@ -50,4 +50,4 @@ class EntitiesFound(TextsRead, name="text.entities-found"):
     model: LabellingModel
 
 
-TEXT_NER = JobKind(FindEntities, EntitiesFound)
+TEXT_NER = JobKind(FindEntities, EntitiesFound, repeatable=True)

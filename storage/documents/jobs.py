@@ -46,6 +46,7 @@ class JobDocument(Document):
     correlation_id: str | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    cache_control: str | None = None
 
     class Settings:
         name = "jobs"

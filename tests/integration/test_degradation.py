@@ -85,6 +85,10 @@ async def _repeat(scene: Scene) -> httpx.Response:
     return await scene.client.post("/v1/jobs", json=_WAITING, headers={"Idempotency-Key": scene.key})
 
 
+async def _ask_again(scene: Scene) -> httpx.Response:
+    return await scene.client.post("/v1/inference/embed", json={"inputs": ["b"]}, headers=WAIT)
+
+
 async def _poll_new(scene: Scene) -> httpx.Response:
     """When nothing can be accepted, one of which it is not known whether it was."""
     job_id = scene.accepted[0] if scene.accepted else uuid4().hex
@@ -111,6 +115,7 @@ REQUESTS: dict[str, Callable[[Scene], Awaitable[httpx.Response]]] = {
     "submit": _submit,
     "repeat a submission with its `Idempotency-Key`": _repeat,
     "submit with `Prefer: wait`": lambda scene: _submit(scene, WAIT),
+    "ask a model, with `Prefer: wait`, what it has answered before": _ask_again,
     "poll a job accepted a moment ago": _poll_new,
     "poll a job that changed a moment ago": _get("/v1/jobs/{moving}"),
     "poll a job that ended long ago": _get("/v1/jobs/{old}"),

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from millrace.stack.services import Redis
-from storage.feed import FeedEntry, open_feed_reader, open_feed_writer
+from storage.feed import FeedEntry, open_feed_reader
+from storage.feed_writer import open_feed_writer
 from storage.jobs import JobPatch
 from storage.settings import StorageSettings
 

@@ -17,7 +17,7 @@ from schemas.envelope import Envelope
 from schemas.jobs.system_probe import SYSTEM_PROBE, ProbeAnswered, RunProbe
 from schemas.lifecycle import JobState, Position
 from storage.database import open_database
-from storage.feed import open_feed_writer
+from storage.feed_writer import open_feed_writer
 from storage.jobs import JobPatch
 from tests.conftest import Deployment
 from tests.support.processes import gateway, running

@@ -10,7 +10,8 @@ import pytest
 from pamqp.common import FieldTable
 
 from messaging import names, topology
-from messaging.consumer import Delivery, open_consumer
+from messaging.consumer import open_consumer
+from messaging.delivery import Delivery
 from messaging.message import OutgoingMessage
 from messaging.publisher import BrokerUnavailable, Unroutable, open_publisher
 from messaging.settings import BrokerSettings

@@ -20,10 +20,12 @@ from tests.conftest import Deployment
 from tests.support.encoders import save, tiny_bert
 from tests.support.learned import CLASSES, TARGET, TEXTS, member, saved, trained
 from tests.support.processes import gateway, running
+from tests.support.waiting import eventually
 from tests.support.wire import raw_store
 
 MODEL_ID = "a" * 32
 FIRST, SECOND = "1" * 12, "2" * 12
+OUTAGE = "registry:outage"  # tests share a Redis, which remembers the others
 
 
 async def register(deployment: Deployment, principal: str, name: str, *contents: bytes) -> None:
@@ -146,6 +148,68 @@ async def test_what_was_trained_over_http_answers_as_it_did_where_it_was_trained
         assert [output[0]["label"] for output in outputs] == said.values
         scores = [output[0]["score"] for output in outputs]
         assert scores == pytest.approx(said.probabilities.max(axis=1).tolist(), abs=1e-5)
+
+
+async def test_without_a_worker_what_was_answered_before_is_answered(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    """By the gateway, as a result of the job that it accepted. The pool, when it is back, finds the job ended."""
+    monkeypatch.setenv("MILLRACE_INFERENCE_MODELS_DIR", str(tmp_path / "models"))
+    content = saved(trained(await asyncio.to_thread(member, "tfidf-linear")), tmp_path)
+    async with running("ledger"), gateway() as client:
+        principal = (await client.post("/v1/jobs", json={"kind": "system.probe"})).json()["principal"]
+        await register(deployment, principal, OUTAGE.removeprefix("registry:"), content, content)
+        async with running("inference"):
+            first = await classify(client, OUTAGE)
+            again = await asked(client, [*TEXTS, "something new"])
+            anew = await asked(client, TEXTS, "no-cache")
+        assert [first["result"]["cached"], first["result"]["degraded"]] == [0, False]
+        assert (
+            again.headers["cache-status"]
+            == f'millrace; fwd=partial; detail="{len(TEXTS)} of {len(TEXTS) + 1} inputs"'
+        )
+        assert again.json()["result"]["outputs"][:-1] == first["result"]["outputs"]
+        assert anew.headers["cache-status"] == "millrace; fwd=request"
+
+        async def stood_in() -> bool:
+            """Once the gateway has noticed."""
+            answer = await asked(client, TEXTS)
+            return "hit" in answer.headers.get("cache-status", "")
+
+        await eventually(stood_in, within_s=20)
+        answer = await asked(client, TEXTS)
+        with subtests.test("all of it was answered before"):
+            job = answer.json()
+            assert answer.headers["cache-status"] == 'millrace; hit; detail="no worker runs"'
+            assert (job["status"], job["result"]["degraded"]) == ("succeeded", True)
+            for field in ("outputs", "model"):
+                assert job["result"][field] == first["result"][field]
+            assert (await client.get(job["links"]["self"])).json() == job
+        for name, answer in {
+            "not all of it": await asked(client, [*TEXTS, "never asked"]),
+            "an answer from the cache is not wanted": await asked(client, TEXTS, "no-cache"),
+        }.items():
+            with subtests.test(name):
+                assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+                assert "cache-status" not in answer.headers
+        with subtests.test("the model is another's"):
+            async with raw_store(deployment) as store:
+                await store["models"].update_many({}, {"$set": {"principal": "somebody else"}})
+            assert (await asked(client, TEXTS)).json()["status"] == "queued"
+        async with running("inference"):
+            await eventually(lambda: _drained(deployment), within_s=20)
+            assert (await client.get(job["links"]["self"])).json() == job
+
+
+async def asked(client: httpx.AsyncClient, texts: list[str], cache_control: str = "") -> httpx.Response:
+    body = {"model": OUTAGE, "inputs": texts}
+    headers = {"Prefer": "wait=1", "Cache-Control": cache_control}
+    return await client.post("/v1/inference/classify", json=body, headers=headers)
+
+
+async def _drained(deployment: Deployment) -> bool:
+    async with raw_store(deployment) as store:
+        return await store["jobs"].count_documents({"kind": "text.classify", "status": "queued"}) == 0
 
 
 async def test_a_directory_answers_everybody(

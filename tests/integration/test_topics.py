@@ -17,7 +17,8 @@ from messaging.topics import UnknownTopic, matching, topics
 from millrace.stack.services import Redis
 from storage import event_log
 from storage.event_log import EventLog, Logged, Place, Told
-from storage.feed import FeedWriter, open_event_log, open_feed_writer
+from storage.feed import open_event_log
+from storage.feed_writer import FeedWriter, open_feed_writer
 from storage.jobs import JobPatch
 from storage.settings import StorageSettings
 

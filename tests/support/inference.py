@@ -18,6 +18,7 @@ class Shelf(Registry):
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.version = "0" * 12
 
     def add(self, name: str, content: bytes) -> None:
         self.files[f"registry:{name}"] = content
@@ -25,7 +26,7 @@ class Shelf(Registry):
     async def find(self, _principal: str, reference: str) -> Registered:
         content = self.files[reference]
         file = StoredFile(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-        return Registered(reference, "0" * 12, file)
+        return Registered(reference, self.version, file)
 
     async def content(self, found: Registered) -> bytes:
         return self.files[found.name]

@@ -68,9 +68,9 @@ def test_limits_are_within_the_quota() -> None:
 @pytest.mark.parametrize(
     ("files", "why"),
     [
-        ({"../x": {"content": ""}}, "should match pattern"),
-        ({"a//b": {"content": ""}}, "should match pattern"),
-        ({"/a": {"content": ""}}, "should match pattern"),
+        ({"../x": {"content": ""}}, "Should be a relative path"),
+        ({"a//b": {"content": ""}}, "Should be a relative path"),
+        ({"/a": {"content": ""}}, "Should be a relative path"),
         ({"main.py": {"content": ""}}, "in the way"),
         ({"main.py/x": {"content": ""}, "b": {"content": ""}}, "in the way"),
         ({"a": {"content": ""}, "a/b": {"content": ""}}, "in the way"),

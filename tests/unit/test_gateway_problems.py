@@ -1,12 +1,14 @@
 import re
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import jsonschema
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.openapi import PROBLEM_RESPONSES, with_problem_schema
 from gateway.problems import ProblemError, invalid_parameters, pointer
+from schemas.patterns import Name
 from schemas.problems import PROBLEM_TYPES, Problem
 
 
@@ -70,3 +72,32 @@ def test_the_documents_name_every_status() -> None:
     schema = document["components"]["schemas"]["Problem"] | document
     problem = Problem(type="/problems/x", title="t", status=400, detail="d").model_dump(exclude_none=True)
     jsonschema.validate(problem, schema)
+
+
+def _refused(_topic: str) -> str:
+    raise ValueError("no job ends so")
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    since: datetime | None = None
+    files: dict[Name, int] = Field(default_factory=dict)
+    topic: Annotated[str, AfterValidator(_refused)] = ""
+
+
+@pytest.mark.parametrize(
+    ("given", "pointer", "detail"),
+    [
+        ({"code": 1}, "/code", "There is no field of this name"),
+        ({"since": "yesterday"}, "/since", "Should be a time with its zone, such as 2026-11-21T09:30:00Z"),
+        ({"files": {"../x": 1}}, "/files/..~1x", "Should be a name of letters, digits, '.', '_' and '-' that"),
+        ({"topic": "x"}, "/topic", "no job ends so"),
+    ],
+)
+def test_an_invalid_field_says_what_to_do(given: dict[str, Any], pointer: str, detail: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Asked.model_validate(given)
+    [field] = invalid_parameters(caught.value).errors or []
+    assert field.pointer == pointer
+    assert field.detail.startswith(detail)
