@@ -213,9 +213,9 @@ async def test_a_killed_zygote_takes_its_jobs_with_it_and_the_pool_recovers(sand
         sandbox.run(program("print('up', flush=True)\nwhile True: pass"), leavings, setting(up))
     )
     await asyncio.wait_for(up.wait(), 10)
-    for child in psutil.Process().children(recursive=True):
-        if "inside.zygote" in " ".join(child.cmdline()) and "inside.daemon" in " ".join(child.parent().cmdline()):  # type: ignore[union-attr]
-            child.kill()
+    daemon = next(p for p in psutil.Process().children() if "inside.daemon" in " ".join(p.cmdline()))
+    for zygote in daemon.children():
+        zygote.kill()
     with pytest.raises(SandboxFault):
         await running
     assert (await run(sandbox, program("print(1)"), leavings)).stdout == "1\n"

@@ -106,9 +106,7 @@ async def _supervise(household: Household, asked: Mapping[str, Any], caller: Cha
 async def _bring_up(job: Job, caller: Channel, group: Group, identity: int) -> None:
     born = await expect(job, "born")
     group.attach(born.pid)
-    await job.up.send({"is": "attached"})
-    apart = await expect(job, "apart")
-    _map(apart.pid, identity)
+    _map(born.pid, identity)
     await job.up.send({"is": "mapped"})
     ready = await expect(job, "ready")
     job.pidfd = os.pidfd_open(ready.pid)
