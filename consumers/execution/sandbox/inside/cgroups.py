@@ -30,7 +30,7 @@ class Group(Protocol):
 
     def attach(self, pid: int) -> None: ...
     def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None: ...
-    def hurry(self) -> None: ...
+    def kill(self) -> None: ...
     def counted(self) -> Counted: ...
     def close(self) -> None: ...
 
@@ -103,8 +103,11 @@ class _V2Group:
     def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None:
         """The kernel kills the whole group by itself."""
 
-    def hurry(self) -> None:
-        """Dying takes processor time, which many processes would have to wait for."""
+    def kill(self) -> None:
+        """All at once, because PID 1 would wait for its turn among those that it is to take along; and dying takes
+        processor time, too."""
+        with suppress(OSError):
+            (self._path / "cgroup.kill").write_text("1")
         with suppress(OSError):
             (self._path / "cpu.max").write_text("max")
             (self._path / "cpu.weight").write_text("10000")
@@ -119,8 +122,7 @@ class _V2Group:
         )
 
     def close(self) -> None:
-        with suppress(OSError):
-            (self._path / "cgroup.kill").write_text("1")
+        self.kill()
         _remove(self._path, self._left)
 
 
@@ -182,7 +184,9 @@ class _V1Group:
             os.close(watched)
         asyncio.get_running_loop().add_reader(self._event, _told, self._event, out_of_memory)
 
-    def hurry(self) -> None:
+    def kill(self) -> None:
+        """As with version 2, one by one: whoever is forked meanwhile is PID 1's to take along."""
+        self._kill_members()
         with suppress(OSError, KeyError):
             (self._paths["cpu"] / "cpu.cfs_quota_us").write_text("-1")
             (self._paths["cpu"] / "cpu.shares").write_text("262144")
@@ -201,11 +205,14 @@ class _V1Group:
             asyncio.get_running_loop().remove_reader(self._event)
             os.close(self._event)
             self._event = None
+        self._kill_members()
+        for path in set(self._paths.values()):
+            _remove(path, self._left)
+
+    def _kill_members(self) -> None:
         for pid in (self._paths["pids"] / "cgroup.procs").read_text().split():
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-        for path in set(self._paths.values()):
-            _remove(path, self._left)
 
 
 def _told(event: int, call: Callable[[], None]) -> None:

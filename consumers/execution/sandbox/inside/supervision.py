@@ -186,7 +186,7 @@ async def let_run(job: Job, group: Group) -> None:
         if not ending.done():
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(job.pidfd, signal.SIGKILL)
-            group.hurry()
+            group.kill()
             await ending
     finally:
         deadline.cancel()
