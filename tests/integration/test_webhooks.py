@@ -11,6 +11,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from consumers.notifications.lines import AT_ONCE
 from consumers.runtime.pool import RunningPool
 from messaging import names
 from messaging.publisher import open_publisher
@@ -126,6 +127,17 @@ async def test_two_outcomes_of_one_job_are_one_event(
     await probe(client)
     entries = await log(client, made["id"], 2, state="delivered")
     assert len({entry["event"] for entry in entries}) == len(server.requests) == 2
+
+
+async def test_a_receiver_that_hangs_has_its_share_and_another_is_served(
+    client: httpx.AsyncClient, server: Receiver
+) -> None:
+    hanging, other = await add(client, server.at("slow")), await add(client, server.at("ok"))
+    for _ in range(AT_ONCE + 5):
+        assert (await client.post(f"/v1/webhooks/{hanging['id']}/test")).status_code == 202
+    await client.post(f"/v1/webhooks/{other['id']}/test")
+    await log(client, other["id"], state="delivered")
+    assert 0 < server.most_held["slow"] <= AT_ONCE
 
 
 async def test_a_secret_is_rotated_with_both_valid_for_a_while(client: httpx.AsyncClient, server: Receiver) -> None:
