@@ -129,6 +129,16 @@ async def test_two_outcomes_of_one_job_are_one_event(
     assert len({entry["event"] for entry in entries}) == len(server.requests) == 2
 
 
+async def test_a_repeat_with_its_idempotency_key_adds_nothing(client: httpx.AsyncClient, server: Receiver) -> None:
+    key, asked = {"Idempotency-Key": "once"}, {"url": server.at("ok"), "topics": ["system.probe.*"]}
+    first, second = [await client.post("/v1/webhooks", json=asked, headers=key) for _ in range(2)]
+    assert (first.status_code, second.status_code, second.json()) == (201, 201, first.json())
+    assert ("idempotent-replayed" in first.headers, second.headers["idempotent-replayed"]) == (False, "true")
+    other = await client.post("/v1/webhooks", json=asked | {"topics": ["#"]}, headers=key)
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused")
+    assert [each["id"] for each in (await client.get("/v1/webhooks")).json()] == [first.json()["id"]]
+
+
 async def test_a_receiver_that_hangs_has_its_share_and_another_is_served(
     client: httpx.AsyncClient, server: Receiver
 ) -> None:
