@@ -1,7 +1,7 @@
 """Counting and bounding what a job uses, by the kernel: cgroup v2 where it is delegated to us, the v1 controllers
 where the host still has them, and nothing where neither can be written.
 
-Attaching is done from outside, before the job takes namespaces. A group that runs out of memory is killed as a whole.
+Attaching is done from outside, while the job's PID 1 waits for it. A group that runs out of memory is killed as a whole.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ class _V2Group:
         self._left = left
         (path / "memory.max").write_text(str(limits["memory_bytes"]))
         (path / "memory.oom.group").write_text("1")
-        (path / "pids.max").write_text(str(limits["processes"] + 2))
+        (path / "pids.max").write_text(str(limits["processes"] + 1))
         with suppress(FileNotFoundError):
             (path / "memory.swap.max").write_text("0")
         with suppress(FileNotFoundError):
@@ -163,7 +163,7 @@ class _V1Group:
         (memory / "memory.limit_in_bytes").write_text(str(limits["memory_bytes"]))
         with suppress(OSError):  # no accounting of swap
             (memory / "memory.memsw.limit_in_bytes").write_text(str(limits["memory_bytes"]))
-        (paths["pids"] / "pids.max").write_text(str(limits["processes"] + 2))
+        (paths["pids"] / "pids.max").write_text(str(limits["processes"] + 1))
         if "cpu" in paths:
             with suppress(OSError):
                 (paths["cpu"] / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
