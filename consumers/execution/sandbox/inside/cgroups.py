@@ -1,7 +1,8 @@
 """Counting and bounding what a job uses, by the kernel: cgroup v2 where it is delegated to us, the v1 controllers
 where the host still has them, and nothing where neither can be written.
 
-Attaching is done from outside, while the job's PID 1 waits for it. A group that runs out of memory is killed as a whole.
+Attaching is done from outside, while the job's PID 1 waits for it. A group that runs out of memory is killed as a
+whole.
 """
 
 import asyncio
