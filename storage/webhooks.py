@@ -4,15 +4,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pymongo.errors import DuplicateKeyError
+
 from storage.database import Database
 from storage.documents import Endpoint, WebhookDocument
 from storage.shelves import reading
 
 
-async def add(database: Database, made: Endpoint) -> None:
-    """Raises StoreUnavailable."""
+async def add(database: Database, made: Endpoint) -> Endpoint:
+    """What stands under its id: `made`, or what was there before. Raises StoreUnavailable."""
     with reading():
-        await _webhooks(database).insert_one(made.model_dump(by_alias=True))
+        try:
+            await _webhooks(database).insert_one(made.model_dump(by_alias=True))
+        except DuplicateKeyError:
+            return await find(database, made.id) or made
+    return made
 
 
 async def find(database: Database, webhook: str) -> Endpoint | None:

@@ -52,3 +52,4 @@ DATASET_BYTES = Counter("millrace_dataset_bytes_total", "Bytes of the tables tha
 SUBSCRIBERS = Gauge("millrace_subscribers", "Streams and sockets that are open now", ["transport"])
 GAPS = Counter("millrace_subscriber_gaps_total", "Times that a subscriber was told that events are missing")
 NOTIFICATIONS = Counter("millrace_notifications_total", "Attempts to tell somebody of an event", ["channel", "state"])
+WEBHOOKS_DISABLED = Counter("millrace_webhooks_disabled_total", "Endpoints that get nothing any more")

@@ -37,6 +37,7 @@ class Execution:
     def __init__(self, services: Services, settings: ExecutionSettings, walls: "Walls", output: OutputWriter) -> None:
         self.services, self.settings, self._walls, self._output = services, settings, walls, output
         self.lint, self.models = LintSettings(), ModelSettings()
+        self._slots = asyncio.Semaphore(settings.slots)
 
     @property
     def unavailable(self) -> str | None:
@@ -50,7 +51,7 @@ class Execution:
         try:
             sandbox = await self._walls.up()
             capture = Capture(program.limits.output_bytes)
-            async with self._output.of(envelope.job_id) as live:
+            async with self._slots, self._output.of(envelope.job_id) as live:
 
                 def take(stream: Stream, piece: bytes) -> None:
                     capture.add(stream, piece)

@@ -10,7 +10,7 @@ class ExecutionSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MILLRACE_EXECUTION_", env_ignore_empty=True, extra="ignore")
 
     slots: int = Field(4, ge=1, le=256)
-    """How many programs of each kind of job one process runs at a time."""
+    """How many programs one process runs at a time, of all kinds of job together."""
     most_timeout_s: float = Field(120.0, gt=0, le=600)
     most_memory_mb: int = Field(4096, ge=16)
     most_processes: int = Field(256, ge=1)

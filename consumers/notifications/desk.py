@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from consumers.notifications.courier import open_courier
 from consumers.notifications.inbox import Inbox
+from consumers.notifications.lines import Line
 from consumers.notifications.mails import Mails
 from consumers.notifications.notice import Notices
 from consumers.notifications.pushes import Pushes
@@ -16,7 +17,7 @@ from consumers.notifications.receipt import Teller
 from consumers.notifications.settings import NotificationSettings
 from consumers.notifications.webhooks import Webhooks
 from consumers.runtime.pool import Services
-from schemas.jobs.notification_send import Channel
+from schemas.jobs.notification_send import Channel, SendNotification
 from storage.database import Database
 from storage.inbox import open_bell
 
@@ -30,10 +31,14 @@ class Desk:
     keep: timedelta
     """How long an entry of the delivery log is kept."""
     busy: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    lines: WeakValueDictionary[str, Line] = field(default_factory=WeakValueDictionary)
 
     def alone(self, job_id: str) -> asyncio.Lock:
         """Held while a job is seen to: an event that is delivered twice makes two commands of one job."""
         return self.busy.setdefault(job_id, asyncio.Lock())
+
+    def line(self, command: SendNotification) -> Line:
+        return self.lines.setdefault(f"{command.channel}:{command.target}", Line())
 
 
 @asynccontextmanager

@@ -35,9 +35,10 @@ async def _send(task: Task[SendNotification], desk: Desk) -> NotificationSent:
     if command.digest_until is not None:
         return await _send_digest(task, command.digest_until, desk)
     notice = await desk.notices.of(command, task.envelope)
-    at = datetime.now(UTC)
     teller = desk.tellers[command.channel]
-    receipt = await teller.tell(notice, command.target, task.envelope.principal, job_id)
+    async with desk.line(command).turn():
+        at = datetime.now(UTC)
+        receipt = await teller.tell(notice, command.target, task.envelope.principal, job_id)
     return await _record(task, desk, notice.type, receipt, at)
 
 

@@ -14,6 +14,7 @@ from consumers.runtime.patience import until_done
 from storage import webhooks
 from storage.database import Database
 from storage.documents import Endpoint
+from telemetry import metrics
 
 log = structlog.get_logger()
 
@@ -55,6 +56,7 @@ class Webhooks:
 
     async def _disable(self, endpoint: Endpoint, because: str) -> None:
         if await until_done(webhooks.disable, self._database, endpoint.id, because):
+            metrics.WEBHOOKS_DISABLED.inc()
             log.warning("webhook_disabled", webhook=endpoint.id, because=because)
             text = f"{endpoint.url}: {because}. Enable it again, and recover what it missed."
             await self._inbox.remark(endpoint.principal, "webhook.disabled", "A webhook was disabled", text)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from consumers.runtime.ceiling import Ceiling, Taking
 from consumers.runtime.fingerprint import describe, text
 from consumers.runtime.incoming import Undecodable
-from consumers.runtime.verdicts import HaltConsumer, Reject, RetryLater
+from consumers.runtime.verdicts import HaltConsumer, NotNow, Reject, RetryLater
 from consumers.settings import CODE_VERSION, HOST, WORKER
 from messaging.dead_letter import Forensics, Reason
 from messaging.retry import next_delay_s, tier_of_at_least
@@ -68,6 +68,8 @@ def judge(error: Exception, attempt: Attempt, ceiling: Ceiling) -> Decision:
     if isinstance(error, HaltConsumer):
         ceiling.halt(error.detail)
         return _postponed(ceiling)
+    if isinstance(error, NotNow):
+        return Postpone(tier_of_at_least(error.delay_s))
     decision = after_failure(error, attempt)
     if isinstance(decision, Finish):
         ceiling.ended()

@@ -31,3 +31,12 @@ class RetryLater(Verdict):
     def __init__(self, detail: str, *, delay_s: float | None = None) -> None:
         super().__init__(detail)
         self.detail, self.delay_s = detail, delay_s
+
+
+class NotNow(Verdict):
+    """There is no room for this job for a moment, which says nothing about it: the same attempt comes again, after at
+    least `delay_s`."""
+
+    def __init__(self, detail: str, *, delay_s: float) -> None:
+        super().__init__(detail)
+        self.detail, self.delay_s = detail, delay_s

@@ -1,5 +1,6 @@
 """Webhooks: add, change, rotate, test; and the log of what was delivered to them."""
 
+import hashlib
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,9 @@ from gateway.body import LimitedRoute
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.openapi import PROBLEM_RESPONSES
 from gateway.paging import Behind, Limit, paged
+from gateway.preferences import idempotency_key
 from gateway.problems import ProblemError
+from producers.jobs import job_id_for
 from producers.notifications import new_secret, recover, resend
 from schemas.jobs.notification_send import NOTIFICATION_SEND, Channel, DeliveryState, SendNotification
 from schemas.notifications import (
@@ -46,22 +49,36 @@ async def list_webhooks(principal: Principal, parts: PartsDependency) -> list[We
 
 
 @router.post("", status_code=201, response_model=WebhookWithSecret)
-async def add_webhook(asked: WebhookRequest, principal: Principal, parts: PartsDependency) -> Response:
-    """Add an endpoint, which is told from now on. The answer has its secret, which is not shown again."""
-    now, secret = datetime.now(UTC), new_secret()
-    made = Endpoint(
-        id=f"wh_{uuid4().hex}",
+async def add_webhook(
+    asked: WebhookRequest, request: Request, principal: Principal, parts: PartsDependency
+) -> Response:
+    """Add an endpoint, which is told from now on. The answer has its secret, which is not shown again, but to a
+    repeat of the request with the same `Idempotency-Key`."""
+    made = _made(asked, principal, idempotency_key(request.headers))
+    await follow(parts, made.topics)
+    stands = await webhooks.add(parts.database, made)
+    headers = {"Location": f"/v1/webhooks/{stands.id}"}
+    if stands is not made:
+        await forget(parts, made.topics)  # as far as it is not what stands that wants them
+        if stands.asked_sha256 != made.asked_sha256:
+            raise ProblemError("idempotency-key-reused", "Idempotency-Key: it was used for another webhook")
+        headers["Idempotent-Replayed"] = "true"
+    return _json(_with_secret(stands, stands.secrets[0].key), status_code=201, headers=headers)
+
+
+def _made(asked: WebhookRequest, principal: str, key: str | None) -> Endpoint:
+    now = datetime.now(UTC)
+    return Endpoint(
+        id=f"wh_{uuid4().hex if key is None else job_id_for(principal, 'POST /v1/webhooks', key)}",
         principal=principal,
         url=asked.url,
         description=asked.description,
         topics=asked.topics,
-        secrets=[StoredSecret(key=secret)],
+        secrets=[StoredSecret(key=new_secret())],
         created_at=now,
         updated_at=now,
+        asked_sha256=hashlib.sha256(asked.model_dump_json().encode()).hexdigest(),
     )
-    await follow(parts, made.topics)
-    await webhooks.add(parts.database, made)
-    return _json(_with_secret(made, secret), status_code=201, headers={"Location": f"/v1/webhooks/{made.id}"})
 
 
 @router.get("/{webhook}", response_model=Webhook)
@@ -196,7 +213,7 @@ def _with_secret(found: Endpoint, secret: str) -> WebhookWithSecret:
 def _shown(found: Endpoint) -> dict[str, Any]:
     now = datetime.now(UTC)
     valid = [secret for secret in found.secrets if secret.until is None or secret.until > now]
-    return {**found.model_dump(exclude={"secrets"}), "secrets": len(valid)}
+    return {**found.model_dump(exclude={"secrets", "asked_sha256"}), "secrets": len(valid)}
 
 
 def _logged(entry: Entry) -> Delivery:

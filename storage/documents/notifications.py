@@ -41,6 +41,8 @@ class Endpoint(_Row):
     disabled_because: str | None = None
     failing_since: datetime | None = None
     """Since when no delivery has come through."""
+    asked_sha256: str = ""
+    """Of the request that made it, by which a repeat of it is known."""
 
 
 class WebhookDocument(Endpoint, Document):

@@ -16,7 +16,7 @@ from schemas.lifecycle import (
     JobSucceeded,
     Position,
 )
-from tests.faults.history import Accepted, Ending, History, Row
+from tests.faults.history import TOLD, Accepted, Ending, History, Row
 
 _STATES = {message_type(event.contract_name): event.state for event in LIFECYCLE_EVENTS}
 _RETRY = message_type(JobRetryScheduled.contract_name)
@@ -37,6 +37,8 @@ class Wrong(StrEnum):
     EPOCH = "epoch"
     ATTEMPT = "unexplained attempt"
     LETTER = "letter"
+    UNTOLD = "untold"
+    """It ended, and the webhook that asked for that has not heard of it."""
     LEFTOVER = "leftover"
 
 
@@ -57,6 +59,7 @@ def check(history: History) -> list[Violation]:
         *_epochs(history),
         *_attempts(history),
         *_letters(history),
+        *_untold(history),
         *_leftovers(history),
     ]
 
@@ -172,6 +175,12 @@ def _letters(history: History) -> Iterator[Violation]:
     poison = len({row.get("body") for row in given_up if not row.get("job_id")})
     if poison != history.poison:
         yield Violation(Wrong.LETTER, "poison", f"{history.poison} sent, {poison} letters")
+
+
+def _untold(history: History) -> Iterator[Violation]:
+    for accepted in history.accepted:
+        if accepted.wanted.kind == TOLD and accepted.job_id not in history.told:
+            yield Violation(Wrong.UNTOLD, accepted.job_id, "its end was not told")
 
 
 def _leftovers(history: History) -> Iterator[Violation]:

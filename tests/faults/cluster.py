@@ -26,6 +26,7 @@ from millrace.stack.ports import LOOPBACK, free_port
 from millrace.stack.process import Child
 from storage import database
 from tests.faults.proxy import AmqpProxy
+from tests.support.receivers import Receiver, receiver
 from tests.support.servers import Servers
 from tests.support.waiting import eventually
 
@@ -38,6 +39,7 @@ _ENVIRONMENT = {
     "MILLRACE_DRAIN_S": "5",
     "MILLRACE_SHUTDOWN_S": "2",
     "MILLRACE_LEASE_S": f"{LEASE_S:g}",
+    "MILLRACE_NOTIFICATIONS_ALLOWED_NETWORKS": "127.0.0.0/8",
     "MILLRACE_REAPER_INTERVAL_S": "0.5",
     "MILLRACE_REAPER_RECONCILE_EVERY_S": "2",
     "MILLRACE_REAPER_ORPHAN_AFTER_S": "6",  # short: it may take a job for lost that is not, which must do no harm
@@ -50,7 +52,7 @@ GATEWAY, LEDGER, LETTERS, REAPER = "gateway", "ledger", "dead-letters", "reaper"
 WORKER, OTHER_WORKER = "worker", "other-worker"
 _POOLS = {
     LEDGER: ("ledger",),
-    LETTERS: ("dead_letters", "operations"),
+    LETTERS: ("dead_letters", "operations", "notifications"),
     REAPER: ("reaper",),
     WORKER: ("diagnostics",),
     OTHER_WORKER: ("diagnostics",),
@@ -158,6 +160,8 @@ class Cluster:
     admin: httpx.AsyncClient
     """The broker's management API."""
     processes: dict[str, Process]
+    receiver: Receiver
+    """Of webhooks; nothing ever happens to it."""
 
     async def delete_queue(self, name: str) -> None:
         (await self.admin.delete(f"/api/queues/{self.vhost}/{name}")).raise_for_status()
@@ -223,7 +227,8 @@ async def open_cluster(servers: Servers, folder: Path) -> AsyncIterator[Cluster]
         for name in (GATEWAY, *_POOLS):
             proxy = await stack.enter_async_context(AmqpProxy(servers.rabbitmq.port))
             processes[name] = _process(name, proxy, folder, environment, port, vhost)
-        cluster = Cluster(servers, vhost, broker_url, mongodb_url, client, admin, processes)
+        told = await stack.enter_async_context(receiver())
+        cluster = Cluster(servers, vhost, broker_url, mongodb_url, client, admin, processes, told)
         stack.push_async_callback(cluster.stop_processes)
         await stack.enter_async_context(_kept(processes))
         yield cluster

@@ -11,6 +11,9 @@ from schemas.envelope import Envelope
 
 Row = dict[str, Any]
 
+TOLD = "system.long-probe"
+"""The kind whose ends a webhook asks for."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -88,5 +91,7 @@ class History:
     """Those that a job's lease was seen with, one after the other."""
     poison: int = 0
     """Messages sent that are none of ours: each must become one letter."""
+    told: set[str] = field(default_factory=set)
+    """Jobs whose end a webhook has heard of."""
     left: dict[str, int] = field(default_factory=dict)
     """Messages in each queue after every process had stopped."""

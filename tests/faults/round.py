@@ -8,12 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+from pydantic_core import from_json
 
 from messaging import names
 from tests.faults.checker import Violation, Wrong, check
 from tests.faults.cluster import GATEWAY, Cluster, open_cluster
 from tests.faults.fault import Fault, Scene
-from tests.faults.history import Accepted, History, Row
+from tests.faults.history import TOLD, Accepted, History, Row
 from tests.faults.load import Load, doomed, probe
 from tests.faults.observer import Documents, Messages, depths, watching
 from tests.faults.table import RECOVERY_S, Table
@@ -33,6 +34,7 @@ async def play(
 ) -> list[Violation]:
     """Everything that was wrong in a round with these faults. Adds what happened to the table."""
     async with open_cluster(servers, folder) as cluster, watching(cluster) as (messages, documents):
+        await _listen(cluster)
         load = Load(cluster.client, rng)
         scene = Scene(cluster, load, messages, rng)
         async with load.running():
@@ -48,6 +50,12 @@ async def play(
     violations = check(history)
     _enter(table, struck, load.accepted, violations)
     return violations
+
+
+async def _listen(cluster: Cluster) -> None:
+    """To the ends of a kind of which there are few."""
+    asked = {"url": cluster.receiver.at("ok"), "topics": [f"{TOLD}.*"]}
+    (await cluster.client.post("/v1/webhooks", json=asked)).raise_for_status()
 
 
 async def _at_least(documents: Documents, count: int) -> bool:
@@ -135,8 +143,6 @@ async def _history(scene: Scene, messages: Messages, documents: Documents) -> Hi
     listed = await _listed(cluster.client)
     await cluster.stop_processes()
     await documents.look()
-    left = await depths(cluster.broker_url)
-    del left[names.NOTIFICATIONS]  # nobody takes from it here: its pool has a kill proof of its own
     return History(
         accepted=scene.load.accepted,
         answers=scene.load.answers,
@@ -148,7 +154,8 @@ async def _history(scene: Scene, messages: Messages, documents: Documents) -> Hi
         leases=await documents.rows("leases"),
         epochs=documents.epochs,
         poison=scene.poison,
-        left=left,
+        told={from_json(request.body)["data"]["job_id"] for request in cluster.receiver.requests},
+        left=await depths(cluster.broker_url),
     )
 
 

@@ -18,7 +18,7 @@ from schemas.lifecycle import (
     Position,
 )
 from tests.faults.checker import Wrong, check
-from tests.faults.history import Accepted, Ending, History, Row, Seen, Wanted
+from tests.faults.history import TOLD, Accepted, Ending, History, Row, Seen, Wanted
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 ERROR = JobError(type="attempt-failed", title="The attempt failed")
@@ -54,7 +54,7 @@ def kept() -> History:
     done["retried"] |= {"attempt": 2, "result": {"payload": {"n": 1}, "attempt": 2}}
     done["dead"] = job("dead", JobState.DEAD, result=None)
     ok = Wanted("system.probe", {}, "succeeded", {"payload": {"n": 1}})
-    wanted = {"plain": ok, "long": ok, "retried": ok, "dead": Wanted("system.probe", {}, "dead")}
+    wanted = {"plain": ok, "long": replace(ok, kind=TOLD), "retried": ok, "dead": Wanted("system.probe", {}, "dead")}
     return History(
         accepted=[Accepted(job_id, one) for job_id, one in wanted.items()],
         answers=Counter({202: 4, 503: 2}),
@@ -73,6 +73,7 @@ def kept() -> History:
         letters=[{"job_id": "dead", "generation": 0, "queue": "mr.work.system.probe"}],
         leases=[{"_id": "long", "epoch": 2, "state": "done"}],
         epochs={"long": [1, 1, 2]},
+        told={"long"},
         left={"mr.work.system.probe": 0},
     )
 
@@ -175,6 +176,10 @@ def swallow_poison(history: History) -> None:
     history.poison = 1
 
 
+def tell_nobody(history: History) -> None:
+    history.told.clear()
+
+
 def leave_a_message(history: History) -> None:
     history.left["mr.work.system.probe"] = 1
 
@@ -208,6 +213,7 @@ def leave_a_lease(history: History) -> None:
         (die_with_two_letters, Wrong.LETTER),
         (succeed_with_a_letter, Wrong.LETTER),
         (swallow_poison, Wrong.LETTER),
+        (tell_nobody, Wrong.UNTOLD),
         (leave_a_message, Wrong.LEFTOVER),
         (leave_a_lease, Wrong.LEFTOVER),
     ],

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from consumers.notifications.lines import AT_ONCE
 from consumers.runtime.pool import RunningPool
 from messaging import names
 from messaging.publisher import open_publisher
@@ -126,6 +127,27 @@ async def test_two_outcomes_of_one_job_are_one_event(
     await probe(client)
     entries = await log(client, made["id"], 2, state="delivered")
     assert len({entry["event"] for entry in entries}) == len(server.requests) == 2
+
+
+async def test_a_repeat_with_its_idempotency_key_adds_nothing(client: httpx.AsyncClient, server: Receiver) -> None:
+    key, asked = {"Idempotency-Key": "once"}, {"url": server.at("ok"), "topics": ["system.probe.*"]}
+    first, second = [await client.post("/v1/webhooks", json=asked, headers=key) for _ in range(2)]
+    assert (first.status_code, second.status_code, second.json()) == (201, 201, first.json())
+    assert ("idempotent-replayed" in first.headers, second.headers["idempotent-replayed"]) == (False, "true")
+    other = await client.post("/v1/webhooks", json=asked | {"topics": ["#"]}, headers=key)
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused")
+    assert [each["id"] for each in (await client.get("/v1/webhooks")).json()] == [first.json()["id"]]
+
+
+async def test_a_receiver_that_hangs_has_its_share_and_another_is_served(
+    client: httpx.AsyncClient, server: Receiver
+) -> None:
+    hanging, other = await add(client, server.at("slow")), await add(client, server.at("ok"))
+    for _ in range(AT_ONCE + 5):
+        assert (await client.post(f"/v1/webhooks/{hanging['id']}/test")).status_code == 202
+    await client.post(f"/v1/webhooks/{other['id']}/test")
+    await log(client, other["id"], state="delivered")
+    assert 0 < server.most_held["slow"] <= AT_ONCE
 
 
 async def test_a_secret_is_rotated_with_both_valid_for_a_while(client: httpx.AsyncClient, server: Receiver) -> None:

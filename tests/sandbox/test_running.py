@@ -17,6 +17,7 @@ from consumers.execution.sandbox.inside.program import SCRIPT
 from consumers.execution.sandbox.ports import Program, Sandbox, SandboxFault
 from schemas.execution import Ending, Packages
 from tests.sandbox.host import LIMITS, ignored, run, setting
+from tests.support.waiting import eventually
 
 
 def program(code: str, **changes: object) -> Program:
@@ -139,15 +140,25 @@ async def test_cancelling_kills_at_once(sandbox: Sandbox, leavings: Path) -> Non
     assert not [p for p in psutil.process_iter(["cmdline"]) if marker[-9:] in (p.info["cmdline"] or [])]
 
 
-async def test_cancelling_before_it_started(sandbox: Sandbox, leavings: Path) -> None:
-    for yields in range(6):
+async def test_cancelling_before_it_started_leaves_nothing(sandbox: Sandbox, leavings: Path) -> None:
+    """Whenever that is."""
+    held = {p: p.num_fds() for p in (psutil.Process(), the_daemon())}
+    for moment in range(40):
         running = asyncio.create_task(sandbox.run(program("while True: pass"), leavings, ignored))
-        for _ in range(yields):
-            await asyncio.sleep(0.002)
+        await asyncio.sleep(moment * 0.0005)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
     assert (await run(sandbox, program("print(1)"), leavings)).stdout == "1\n"
+
+    async def as_before() -> bool:
+        return all(process.num_fds() <= before for process, before in held.items())
+
+    await eventually(as_before)
+
+
+def the_daemon() -> psutil.Process:
+    return next(p for p in psutil.Process().children() if "inside.daemon" in " ".join(p.cmdline()))
 
 
 async def test_nothing_passes_from_one_program_to_the_next(sandbox: Sandbox, leavings: Path) -> None:
@@ -213,9 +224,8 @@ async def test_a_killed_zygote_takes_its_jobs_with_it_and_the_pool_recovers(sand
         sandbox.run(program("print('up', flush=True)\nwhile True: pass"), leavings, setting(up))
     )
     await asyncio.wait_for(up.wait(), 10)
-    for child in psutil.Process().children(recursive=True):
-        if "inside.zygote" in " ".join(child.cmdline()) and "inside.daemon" in " ".join(child.parent().cmdline()):  # type: ignore[union-attr]
-            child.kill()
+    for zygote in the_daemon().children():
+        zygote.kill()
     with pytest.raises(SandboxFault):
         await running
     assert (await run(sandbox, program("print(1)"), leavings)).stdout == "1\n"
@@ -227,7 +237,7 @@ async def test_a_killed_daemon_takes_all_with_it_and_the_pool_recovers(sandbox: 
         sandbox.run(program("print('up', flush=True)\nwhile True: pass"), leavings, setting(up))
     )
     await asyncio.wait_for(up.wait(), 10)
-    daemon = next(p for p in psutil.Process().children() if "inside.daemon" in " ".join(p.cmdline()))
+    daemon = the_daemon()
     below = daemon.children(recursive=True)
     daemon.kill()
     with pytest.raises(SandboxFault):

@@ -36,6 +36,9 @@ class Receiver:
     instead: dict[str, str] = field(default_factory=dict)
     sent: Counter[str] = field(default_factory=Counter)
     """Bytes of endless answers that were taken, by path."""
+    held: Counter[str] = field(default_factory=Counter)
+    most_held: Counter[str] = field(default_factory=Counter)
+    """Requests that were kept waiting at the same time, by path."""
 
     def at(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}"
@@ -59,7 +62,10 @@ class Receiver:
         behaviour = self.instead.get(path, path.partition("/")[0])
         match behaviour:
             case "slow":
+                self.held[path] += 1
+                self.most_held[path] = max(self.held[path], self.most_held[path])
                 await reader.read()  # until the other side has had enough
+                self.held[path] -= 1
             case "huge" | "endless":
                 length = b"content-length: 10000000000" if behaviour == "huge" else b"connection: close"
                 writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"\r\n\r\n")

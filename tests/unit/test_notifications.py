@@ -1,5 +1,6 @@
 """What of notifications needs no server: topics, addresses, signatures, mails."""
 
+import asyncio
 import socket
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -12,9 +13,11 @@ from standardwebhooks import Webhook
 
 from consumers.notifications.addresses import CheckedBackend, NotAllowed, may_reach
 from consumers.notifications.letters import digest, single
+from consumers.notifications.lines import AT_ONCE, MOST_WAITING, Line
 from consumers.notifications.mails import next_full
 from consumers.notifications.notice import Notice
 from consumers.notifications.signing import signed
+from consumers.runtime.verdicts import NotNow
 from producers.notifications import Receiver, Rules, event_of, new_secret, notification_id
 from schemas.jobs.notification_send import Channel
 from schemas.notifications import ChannelPreferences, Digest, EmailPreferences, Preferences
@@ -204,3 +207,25 @@ def test_a_digest_has_every_line() -> None:
 def test_digests_go_out_at_full_hours_and_days() -> None:
     assert next_full(Digest.HOURLY, NOW) == datetime(2026, 11, 25, 15, tzinfo=UTC)
     assert next_full(Digest.DAILY, NOW) == datetime(2026, 11, 26, tzinfo=UTC)
+
+
+async def test_deliveries_to_one_receiver_are_few_at_a_time_and_the_rest_is_put_off() -> None:
+    line, answered = Line(), asyncio.Event()
+    under_way = 0
+
+    async def deliver() -> None:
+        nonlocal under_way
+        async with line.turn():
+            under_way += 1
+            await answered.wait()
+
+    async with asyncio.TaskGroup() as deliveries:
+        for _ in range(AT_ONCE + MOST_WAITING):
+            deliveries.create_task(deliver())
+        await asyncio.sleep(0)
+        assert under_way == AT_ONCE
+        with pytest.raises(NotNow):
+            await deliver()
+        answered.set()
+    assert under_way == AT_ONCE + MOST_WAITING
+    await deliver()

@@ -5,7 +5,7 @@ import pytest
 
 from consumers.runtime.ceiling import Ceiling, Taking
 from consumers.runtime.outcome import Attempt, Bury, Finish, Postpone, Retry, after_failure, judge
-from consumers.runtime.verdicts import HaltConsumer, Reject, RetryLater
+from consumers.runtime.verdicts import HaltConsumer, NotNow, Reject, RetryLater
 from messaging.dead_letter import Reason
 from messaging.names import RETRY_TIERS_S
 from messaging.retry import next_delay_s
@@ -135,6 +135,12 @@ def test_a_probe_that_fails_counts_as_no_attempt_and_waits_twice_as_long() -> No
     ceiling.probe()
     assert isinstance(judge(Reject("/model: choose another"), _attempt(1), ceiling), Finish)
     assert ceiling.taking is Taking.ALL, "a handler that rejects works"
+
+
+def test_what_there_is_no_room_for_comes_again_as_the_same_attempt() -> None:
+    ceiling = Ceiling(most_dead_letters=0)
+    assert judge(NotNow("others wait", delay_s=3.5), _attempt(5), ceiling) == Postpone(4)
+    assert ceiling.taking is Taking.ALL
 
 
 def test_a_handler_halts_its_pool_and_the_job_waits() -> None:

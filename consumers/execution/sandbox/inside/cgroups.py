@@ -1,7 +1,8 @@
 """Counting and bounding what a job uses, by the kernel: cgroup v2 where it is delegated to us, the v1 controllers
 where the host still has them, and nothing where neither can be written.
 
-Attaching is done from outside, before the job takes namespaces. A group that runs out of memory is killed as a whole.
+Attaching is done from outside, while the job's PID 1 waits for it. A group that runs out of memory is killed as a
+whole.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ class Group(Protocol):
 
     def attach(self, pid: int) -> None: ...
     def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None: ...
-    def hurry(self) -> None: ...
+    def kill(self) -> None: ...
     def counted(self) -> Counted: ...
     def close(self) -> None: ...
 
@@ -91,7 +92,7 @@ class _V2Group:
         self._left = left
         (path / "memory.max").write_text(str(limits["memory_bytes"]))
         (path / "memory.oom.group").write_text("1")
-        (path / "pids.max").write_text(str(limits["processes"] + 2))
+        (path / "pids.max").write_text(str(limits["processes"] + 1))
         with suppress(FileNotFoundError):
             (path / "memory.swap.max").write_text("0")
         with suppress(FileNotFoundError):
@@ -103,8 +104,11 @@ class _V2Group:
     def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None:
         """The kernel kills the whole group by itself."""
 
-    def hurry(self) -> None:
-        """Dying takes processor time, which many processes would have to wait for."""
+    def kill(self) -> None:
+        """All at once, because PID 1 would wait for its turn among those that it is to take along; and dying takes
+        processor time, too."""
+        with suppress(OSError):
+            (self._path / "cgroup.kill").write_text("1")
         with suppress(OSError):
             (self._path / "cpu.max").write_text("max")
             (self._path / "cpu.weight").write_text("10000")
@@ -119,8 +123,7 @@ class _V2Group:
         )
 
     def close(self) -> None:
-        with suppress(OSError):
-            (self._path / "cgroup.kill").write_text("1")
+        self.kill()
         _remove(self._path, self._left)
 
 
@@ -161,7 +164,7 @@ class _V1Group:
         (memory / "memory.limit_in_bytes").write_text(str(limits["memory_bytes"]))
         with suppress(OSError):  # no accounting of swap
             (memory / "memory.memsw.limit_in_bytes").write_text(str(limits["memory_bytes"]))
-        (paths["pids"] / "pids.max").write_text(str(limits["processes"] + 2))
+        (paths["pids"] / "pids.max").write_text(str(limits["processes"] + 1))
         if "cpu" in paths:
             with suppress(OSError):
                 (paths["cpu"] / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
@@ -182,7 +185,9 @@ class _V1Group:
             os.close(watched)
         asyncio.get_running_loop().add_reader(self._event, _told, self._event, out_of_memory)
 
-    def hurry(self) -> None:
+    def kill(self) -> None:
+        """As with version 2, one by one: whoever is forked meanwhile is PID 1's to take along."""
+        self._kill_members()
         with suppress(OSError, KeyError):
             (self._paths["cpu"] / "cpu.cfs_quota_us").write_text("-1")
             (self._paths["cpu"] / "cpu.shares").write_text("262144")
@@ -201,11 +206,14 @@ class _V1Group:
             asyncio.get_running_loop().remove_reader(self._event)
             os.close(self._event)
             self._event = None
+        self._kill_members()
+        for path in set(self._paths.values()):
+            _remove(path, self._left)
+
+    def _kill_members(self) -> None:
         for pid in (self._paths["pids"] / "cgroup.procs").read_text().split():
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-        for path in set(self._paths.values()):
-            _remove(path, self._left)
 
 
 def _told(event: int, call: Callable[[], None]) -> None:

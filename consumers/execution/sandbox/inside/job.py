@@ -1,9 +1,9 @@
 """One job, from its birth in the zygote to the user's code.
 
-Three processes. The outermost waits to be put into its cgroup, takes new namespaces and is told who it is in them.
-Its child is PID 1 there: it prepares the place, gives up all that it could do, and forks the program, whose end it
-reports on a socket that the program does not have. When PID 1 ends, the kernel kills whatever else is in there, so
-a program is over when its first process is over, whoever still holds its pipes.
+Two processes. PID 1 is cloned into new namespaces, where it can do nothing until it has been put into its cgroup and
+told who it is. It prepares the place, gives up all that it could do, and forks the program, whose end it reports on a
+socket that the program does not have. When PID 1 ends, the kernel kills whatever else is in there, so a program is
+over when its first process is over, whoever still holds its pipes.
 """
 
 import json
@@ -21,14 +21,7 @@ from .kernel import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REMOU
 
 USER = 1000
 """Who a program is, in its own namespace. Outside it is somebody whom nothing belongs to."""
-_APART = (
-    kernel.CLONE_NEWUSER
-    | kernel.CLONE_NEWNS
-    | kernel.CLONE_NEWPID
-    | kernel.CLONE_NEWIPC
-    | kernel.CLONE_NEWUTS
-    | kernel.CLONE_NEWCGROUP
-)
+_APART = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _READABLE = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/python", "/packages", "/etc", "/sys")
 _READABLE_TOO = ("/proc", "/dev", "/mnt")
 _WRITABLE = (program.WORK, "/tmp", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -49,23 +42,35 @@ class Told:
     """Whether a cgroup counts its memory and processes."""
 
 
-def outermost(told: Told) -> NoReturn:
+def start(told: Told, orders: socket.socket) -> None:
+    """Clone its PID 1, which has nothing of the socket that its parent hears `orders` on."""
+    try:
+        pid = kernel.clone(_APART | (0 if "network" in told.without else kernel.CLONE_NEWNET))
+    except OSError as error:
+        return _fault(told.up, error)
+    if pid == 0:
+        orders.close()
+        _lead_apart(told)
+    return None
+
+
+def _lead_apart(told: Told) -> NoReturn:
+    """As PID 1 of namespaces in which nothing is as it must be yet."""
     try:
         wire.send(told.up, {"is": "born"})
-        _wait_for(told.up, "attached")
-        kernel.unshare(_APART | (0 if "network" in told.without else kernel.CLONE_NEWNET))
-        wire.send(told.up, {"is": "apart"})
         _wait_for(told.up, "mapped")
+        kernel.unshare(kernel.CLONE_NEWCGROUP)  # it has joined its own by now
         os.setresgid(USER, USER, USER)
         os.setresuid(USER, USER, USER)
         given = json.loads(wire.content_of(told.program))
         _mount_scratch(given["limits"])
         _forbid_namespaces()
-        if os.fork() == 0:
-            _first(told, given)
+        _mount_proc()
+        socket.sethostname("sandbox")
     except BaseException as error:  # noqa: BLE001  # there is nobody above to hear of it
         _fault(told.up, error)
-    os._exit(0)
+        os._exit(0)
+    lead(told, given, _seal)
 
 
 def _mount_scratch(limits: dict[str, Any]) -> None:
@@ -82,17 +87,6 @@ def _forbid_namespaces() -> None:
     """No user namespace below this one, whatever becomes of the filter."""
     with open("/proc/sys/user/max_user_namespaces", "w") as limit:
         limit.write("0")
-
-
-def _first(told: Told, given: dict[str, Any]) -> NoReturn:
-    """PID 1."""
-    try:
-        _mount_proc()
-        socket.sethostname("sandbox")
-    except OSError as error:
-        _fault(told.up, error)
-        os._exit(0)
-    lead(told, given, _seal)
 
 
 def lead(told: Told, given: dict[str, Any], seal: Callable[[], None]) -> NoReturn:

@@ -6,6 +6,7 @@ each of its processes may hold at most. Files in its folders are bounded by the 
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -30,12 +31,14 @@ class _Polled:
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._counted = Counted(0.0, 0, False)
+        self._first: int | None = None
         self._looking: asyncio.Task[None] | None = None
 
     def attach(self, pid: int) -> None:
         """What is to be watched does not exist yet."""
 
     def follow(self, pid: int, out_of_memory: Callable[[], None]) -> None:
+        self._first = pid
         self._looking = asyncio.create_task(self._look(pid, out_of_memory))
 
     async def _look(self, first: int, out_of_memory: Callable[[], None]) -> None:
@@ -52,8 +55,10 @@ class _Polled:
                 out_of_memory()
             await asyncio.sleep(_EVERY_S)
 
-    def hurry(self) -> None:
-        """Nothing could be done about it."""
+    def kill(self) -> None:
+        for pid in list(_tree(self._first)) if self._first else []:  # none is ever -1, which is everybody
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def counted(self) -> Counted:
         return self._counted

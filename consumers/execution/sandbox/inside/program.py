@@ -71,7 +71,7 @@ def _show(error: BaseException) -> None:
         sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
-_NAMES = ("cold", "job", "kernel", "landlock", "numbers", "program", "seccomp", "wire", "zygote")
+_NAMES = ("cold", "job", "kernel", "landlock", "numbers", "pages", "program", "seccomp", "wire", "zygote")
 _OURS = [__package__, *(f"{__package__}.{name}" for name in _NAMES)]
 
 
@@ -111,5 +111,5 @@ def _reseed() -> None:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(int.from_bytes(os.urandom(4), "little"))
     if torch := sys.modules.get("torch"):
-        torch.seed()
+        torch.default_generator.seed()  # torch.seed() looks for devices, too
         torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -52,6 +52,10 @@ class Job:
     def start(self) -> None:
         self.began = time.monotonic()
 
+    def forget(self) -> None:
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+
     def kill(self, why: str) -> None:
         if self.killed_by is None:
             self.killed_by = why
@@ -96,9 +100,9 @@ async def _supervise(household: Household, asked: Mapping[str, Any], caller: Cha
         job = Job(asked, up)
         listening = asyncio.create_task(_listen(job, caller))
         stack.callback(listening.cancel)
+        stack.callback(job.forget)
         async with asyncio.timeout(_BIRTH_S):
             await _bring_up(job, caller, group, identity)
-        stack.callback(os.close, job.pidfd)
         await let_run(job, group)
         await caller.send({"is": "ended", **await account(job, group)})
 
@@ -106,22 +110,18 @@ async def _supervise(household: Household, asked: Mapping[str, Any], caller: Cha
 async def _bring_up(job: Job, caller: Channel, group: Group, identity: int) -> None:
     born = await expect(job, "born")
     group.attach(born.pid)
-    await job.up.send({"is": "attached"})
-    apart = await expect(job, "apart")
-    _map(apart.pid, identity)
+    _map(born.pid, identity)
     await job.up.send({"is": "mapped"})
     ready = await expect(job, "ready")
-    job.pidfd = os.pidfd_open(ready.pid)
-    group.follow(ready.pid, lambda: job.kill("memory"))
     try:
+        job.pidfd = os.pidfd_open(ready.pid)
+        group.follow(ready.pid, lambda: job.kill("memory"))
         await furnish(job)
-    except BaseException:
-        os.close(job.pidfd)
-        raise
-    job.start()
-    await job.up.send({"is": "go"})
-    await caller.send({"is": "started"}, ready.descriptors)
-    wire.close(ready.descriptors)
+        job.start()
+        await job.up.send({"is": "go"})
+        await caller.send({"is": "started"}, ready.descriptors)
+    finally:
+        wire.close(ready.descriptors)
 
 
 def _map(pid: int, identity: int) -> None:
@@ -158,9 +158,10 @@ async def expect(job: Job, word: str) -> wire.Message:
     killing = asyncio.create_task(job.killing.wait())
     try:
         await asyncio.wait({receiving, killing}, return_when=asyncio.FIRST_COMPLETED)
-        if job.killed_by == "cancel":
-            raise CalledOff
         message = receiving.result() if receiving.done() else None
+        if job.killed_by == "cancel":
+            wire.close(message.descriptors if message else ())
+            raise CalledOff
     finally:
         receiving.cancel()
         killing.cancel()
@@ -188,7 +189,7 @@ async def let_run(job: Job, group: Group) -> None:
         if not ending.done():
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(job.pidfd, signal.SIGKILL)
-            group.hurry()
+            group.kill()
             await ending
     finally:
         deadline.cancel()

@@ -10,14 +10,15 @@ import os
 import signal
 import socket
 import sys
+import weakref
 from contextlib import suppress
 
-from . import job, kernel, seccomp, wire
+from . import job, kernel, pages, seccomp, wire
 
 _FIRST_USE = {
     "numpy": "import numpy; numpy.random.rand(8, 8) @ numpy.ones((8, 8))",
     "pandas": "import pandas; str(pandas.DataFrame({'a': [1.0, 2.0]}).describe())",
-    "torch": "import torch; torch.set_num_threads(1); (torch.rand(8, 8) @ torch.ones(8, 8)).sum().item()",
+    "torch": "import torch; torch.set_num_threads(1); str((torch.rand(8, 8) @ torch.ones(8, 8)).sum())",
 }
 """What libraries put off until they are used, done once for all. With one thread, so that none is left behind."""
 
@@ -31,24 +32,24 @@ def main(descriptor: int, packages: list[str], without: list[str], counted: bool
     except Exception as error:  # noqa: BLE001  # whatever a package does when it is imported
         return wire.send(daemon, {"is": "fault", "why": f"{type(error).__name__}: {error}"})
     seccomp.program(memfd=counted)  # kept for all of them
-    gc.collect()
-    gc.freeze()  # the pages of what is loaded stay shared
+    _settle()
     wire.send(daemon, {"is": "ready"})
     while (message := wire.receive(daemon)) is not None:
-        if os.fork() == 0:
-            daemon.close()
-            up, program, *streams = message.descriptors
-            told = job.Told(
-                up=socket.socket(fileno=up),
-                program=program,
-                streams=(streams[0], streams[1], streams[2]),
-                without=frozenset(without),
-                counted=counted,
-            )
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            job.outermost(told)
-        wire.close(message.descriptors)
+        held, program, *streams = message.descriptors
+        with socket.socket(fileno=held) as up:
+            given = (streams[0], streams[1], streams[2])
+            job.start(job.Told(up, program, given, frozenset(without), counted), daemon)
+        wire.close((program, *streams))
     return None
+
+
+def _settle() -> None:
+    """What is loaded stays: it is shared with all who are forked, and none of them takes it apart at its end."""
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False  # torch has thousands
+    gc.collect()
+    gc.freeze()
+    pages.collapse()
 
 
 def _load(packages: list[str]) -> None:
