@@ -5,8 +5,8 @@ insert and an update, which is a fifth of the store's work. So commands linger f
 on the broker's account, while events are written at once and take their command along. The live feed shows what
 is new sooner.
 
-Two writes may be under way, so that an event need not wait for the one before it; what comes meanwhile forms the next.
-Never are both for one job: its changes reach the feed in their order.
+Two writes may be under way, so that an event need not wait for the one before it; what comes meanwhile forms the
+next. Never are both for one job: its changes reach the feed in their order.
 """
 
 import asyncio
