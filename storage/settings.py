@@ -12,7 +12,7 @@ class StorageSettings(BaseSettings):
     mongodb_url: str = Field("mongodb://127.0.0.1:27017/millrace", validation_alias="MONGODB_URL")
     """The path names the database; `millrace` when there is none."""
     redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias="REDIS_URL")
-    """The path numbers the database, which must be no other deployment's."""
+    """Of no other deployment: what is published reaches all of its databases."""
     data_dir: Path = Field(Path(".millrace"), validation_alias="MILLRACE_DATA_DIR")
     blob_url: str = Field("", validation_alias="BLOB_URL")
     """`file:///dir` or `s3://bucket/prefix`; a folder below the data directory when empty."""

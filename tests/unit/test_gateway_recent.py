@@ -17,7 +17,7 @@ def test_a_job_is_shown_as_it_was_accepted(envelope: Envelope) -> None:
 
 
 def test_only_the_last_thousand_are_known(envelope: Envelope) -> None:
-    recent, params = Recent(), RunProbe()
+    recent, params = Recent(), RunProbe(payload={})
     for number in range(1_001):
         recent.add(envelope.model_copy(update={"job_id": str(number)}), params)
     assert recent.find("0") is None
