@@ -270,10 +270,12 @@ async def test_an_endpoint_that_fails_for_days_is_disabled_with_a_notice_and_rec
 
     found = await eventually(disabled)
     assert found["disabled_because"].startswith("nothing came through since ")
-    inbox = (await client.get("/v1/notifications")).json()
-    assert [(told["type"], told["title"]) for told in inbox["items"]] == [
-        ("webhook.disabled", "A webhook was disabled")
-    ]
+
+    async def noticed() -> list[tuple[str, str]]:
+        inbox = (await client.get("/v1/notifications")).json()
+        return [(told["type"], told["title"]) for told in inbox["items"]]
+
+    assert await eventually(noticed) == [("webhook.disabled", "A webhook was disabled")]
     await log(client, made["id"], 1, state="failed")  # at its next attempt
     requests = len(server.requests)
     await probe(client)

@@ -131,7 +131,7 @@ def test_groups_of_version_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     written = {path.name: path.read_text() for path in (base / "job-1").iterdir()}
     assert written["memory.max"] == "1000"
     assert written["memory.oom.group"] == "1"
-    assert written["pids.max"] == "7"
+    assert written["pids.max"] == "6"
     assert written["cgroup.procs"] == "42"
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids +cpu"
     shutil.rmtree(base)
