@@ -17,6 +17,7 @@ from consumers.ingestion.inference import Field, Relation
 from consumers.ingestion.table import write
 from consumers.ingestion.work import Read, Work
 from consumers.runtime.duck import literal, quoted
+from consumers.tables.parquet import parquet_writer
 from schemas.datasets import ColumnType, FileFormat, Reading
 
 ARROW_FILE = b"ARROW1"
@@ -59,7 +60,7 @@ def read_parquet(work: Work, share: Share) -> Read:
 
 def _in_short_groups(path: Path, staged: Path) -> Path:
     """DuckDB holds whole pages of each column, which may be as large as the writer liked."""
-    with pq.ParquetFile(path, pre_buffer=False) as file, pq.ParquetWriter(staged, file.schema_arrow) as writer:
+    with pq.ParquetFile(path, pre_buffer=False) as file, parquet_writer(staged, file.schema_arrow, "lz4") as writer:
         for batch in file.iter_batches(_SHORT_GROUP, use_threads=False):
             writer.write_batch(batch)
     return staged
@@ -83,7 +84,7 @@ def _as_parquet(path: Path, staged: Path, share: Share) -> tuple[Path, list[str]
         reader = pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
         given = reader.schema.names
         numbered = pa.schema(field.with_name(f"c{at}") for at, field in enumerate(reader.schema))
-        with pq.ParquetWriter(staged, numbered, compression="lz4") as writer:
+        with parquet_writer(staged, numbered, "lz4") as writer:
             for batch in _batches(reader):
                 writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=numbered))
                 share(min(1.0, file.tell() / max(1, file.size())))

@@ -14,6 +14,7 @@ from consumers.ingestion.duck import Duck, Share, part, unheard
 from consumers.ingestion.forms import MISFIT
 from consumers.ingestion.inference import Field, Relation, narrowed
 from consumers.runtime.duck import literal, quoted
+from consumers.tables.parquet import parquet_writer
 from schemas.datasets import Column, ColumnType
 
 MOST_CATEGORIES = 1_000
@@ -45,7 +46,7 @@ def beside_each_other(parts: Sequence[Path], path: Path) -> None:
     with ExitStack() as opened:
         files = [opened.enter_context(pq.ParquetFile(part)) for part in parts]
         schema = pa.schema(field for file in files for field in file.schema_arrow)
-        writer = opened.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
+        writer = opened.enter_context(parquet_writer(path, schema))
         rows = max(1, _CELLS_PER_GROUP // len(schema))
         for batches in zip(*(file.iter_batches(rows) for file in files), strict=True):
             columns = [column for batch in batches for column in batch.columns]

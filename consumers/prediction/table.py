@@ -14,6 +14,7 @@ from consumers.learning.columns import TEXTUAL, arrays
 from consumers.learning.frame import Array, Frame
 from consumers.learning.model import Predictions, TrainedModel
 from consumers.runtime.verdicts import Reject
+from consumers.tables.parquet import parquet_writer
 from schemas.datasets import Column, ColumnType
 from schemas.learning import InputColumn, Signature
 
@@ -64,7 +65,7 @@ def predict_table(
         schema = file.schema_arrow
         for each in added:
             schema = schema.append(pa.field(each.name, _ARROW[each.type]))
-        with pq.ParquetWriter(into, schema, compression="zstd") as writer:
+        with parquet_writer(into, schema) as writer:
             for batch in file.iter_batches(_batch_rows(len(types))):
                 found = arrays(batch, names, [types[name] for name in names])
                 frame = Frame(dict(zip(names, found, strict=True)), batch.num_rows)

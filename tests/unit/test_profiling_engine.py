@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from consumers.profiling.engine import Limits, profile
+from consumers.tables.parquet import parquet_writer
 from schemas.datasets import ColumnType
 from schemas.profile import AlertKind, ColumnProfile, DatasetProfile, SemanticType
 
@@ -25,7 +26,8 @@ def profiled(
     table: pa.Table, folder: Path, target: str | None = None, limits: Limits | None = None
 ) -> DatasetProfile:
     parquet = folder / "table.parquet"
-    pq.write_table(table, parquet)
+    with parquet_writer(parquet, table.schema) as writer:
+        writer.write_table(table)
     found = profile(parquet, name="t", target=target, limits=limits or Limits(), now=NOW)
     assert DatasetProfile.model_validate_json(found.model_dump_json()) == found
     return found

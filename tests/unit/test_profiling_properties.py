@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.profile import ColumnProfile
@@ -42,6 +42,7 @@ def test_integers(values: list[int | None]) -> None:
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.lists(st.none() | FLOATS, max_size=30))
+@example([1.0, math.nan, math.nan])
 def test_floats(values: list[float | None]) -> None:
     found = one_column(pa.array(values, pa.float64(), from_pandas=False))
     present = [value for value in values if value is not None]
