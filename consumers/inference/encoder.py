@@ -24,6 +24,7 @@ class TransformerEncoder:
     def __init__(self, identity: ModelIdentity, network: Network) -> None:
         self.identity = identity
         self.padded = True
+        self.vocabulary: int = network.model.config.vocab_size
         self._network = network
         self._pad_id = network.model.config.pad_token_id or 0
         self._pack_if_equal()

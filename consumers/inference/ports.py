@@ -68,6 +68,8 @@ class Encoder(Protocol):
     """In the child, for one thread."""
 
     identity: ModelIdentity
+    vocabulary: int
+    """Every id is below it."""
     padded: bool
     """A batch costs its longest input times its size; otherwise the sum of its lengths."""
 
@@ -118,6 +120,15 @@ class Archive:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What bfloat16 is against float32, for one model on one device."""
+
+    speedup: float
+    least_cosine: float
+    """Between what both say of a probe."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the child tells of a model that it has loaded."""
 
@@ -130,3 +141,9 @@ class Facts:
     load_s: float
     batch_tokens: int
     """The most that a batch may cost."""
+    peak_bytes: int = 0
+    """What a forward pass takes beside the weights, at most."""
+    timings: Sequence[tuple[int, float]] = ()
+    """Tokens and seconds of the first forward passes."""
+    calibration: Calibration | None = None
+    """None where the dtype was given, or the device has no other."""

@@ -42,6 +42,8 @@ class TextModel:
     def __init__(self, remote: RemoteModel, *, kind: str) -> None:
         self._remote, self._reader = remote, remote.facts.reader
         self._batcher = Batcher(remote.forward, self.facts.batch_tokens, padded=self.facts.padded, kind=kind)
+        for tokens, seconds in self.facts.timings:
+            self._batcher.pace.learn(tokens, seconds)
 
     @property
     def facts(self) -> Facts:

@@ -63,6 +63,7 @@ class PredictingEncoder:
     probabilities. Members that read tokens cut for themselves, which nobody counts."""
 
     padded = False
+    vocabulary = 128
 
     def __init__(self, identity: ModelIdentity, model: TrainedModel) -> None:
         self.identity = identity

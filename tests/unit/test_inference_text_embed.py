@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 async def inference(models: Path) -> AsyncIterator[Inference]:
-    async with open_inference(InferenceSettings(models_dir=models, device="cpu"), NO_REGISTRY) as opened:
+    async with open_inference(InferenceSettings(models_dir=models, device="cpu", dtype="float32"), NO_REGISTRY) as opened:
         yield opened
 
 
