@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
@@ -35,7 +36,7 @@ from numpy.typing import NDArray
 from benchmarks import environment, report
 from benchmarks.accounting import Meter
 from benchmarks.clock import Clock
-from benchmarks.contenders import BenchmarkError, Servers, http_request
+from benchmarks.contenders import BenchmarkError, Servers, http_request, listener
 from benchmarks.load import Connection, arrivals, closed_loop, open_loop
 from benchmarks.runner import Options, Sample
 from benchmarks.stack import Stack
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for peer, goal in GOALS.items():
         print(report.ratios(samples, "paragraphs/s", OURS, goal, against=[peer]))
     print(report.medians(samples, ["paragraphs/s", "CPU ms each", "least cosine"]))
+    print(report.costs([sample for sample in samples if sample.entrant == OURS]))
     print(tail)
     print(report.save("encoder", options, samples))
     return None
@@ -161,14 +163,17 @@ async def _ours(stack: Stack, number: int, cell: int, texts: Sequence[str], expe
     async def ask(index: int) -> None:
         replies[index] = await asking.job(jobs[index])
 
-    meter = Meter({**stack.processes(), "client": [psutil.Process()]})
+    shared = {"broker": stack.servers.rabbitmq_url, "redis": stack.servers.redis_url}
+    beside = {name: listener(urlsplit(url).port or 0) for name, url in shared.items()}
+    meter = Meter({**stack.processes(), **beside, "client": [psutil.Process()]})
     started = time.perf_counter()
     await closed_loop(range(len(jobs)), ask, CONNECTIONS)
     seconds = time.perf_counter() - started
     usage = meter.stop()
     asking.close()
     found = np.array([row for reply in replies for row in json.loads(reply)["result"]["outputs"]], np.float32)
-    metrics = _metrics(len(texts), seconds, sum(usage.cpu_s.values()), found, expected)
+    cpu_s = sum(used for role, used in usage.cpu_s.items() if role in report.UNSHARED)
+    metrics = _metrics(len(texts), seconds, cpu_s, found, expected)
     return _told(Sample(OURS, number, str(cell), len(texts), metrics, usage, {}))
 
 

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import torch
 
+from consumers.inference.onednn import bfloat16_supported
 from consumers.inference.ports import Calibration, Encoder, Vectors
 from consumers.inference.warming import probe
 
@@ -20,7 +21,7 @@ def may_gain(device: torch.device) -> bool:
     """Whether it is worth a measurement."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return device.type == "cpu" and bfloat16_supported()
 
 
 def calibrated(plain: Encoder, narrow: Encoder) -> Calibration:

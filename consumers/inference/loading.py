@@ -93,7 +93,7 @@ def _labels(source: ModelSource, config: PreTrainedConfig) -> Labels:
 
 def _prepare(network: Network, device: torch.device) -> None:
     model = network.model
-    if device.type == "cpu" and model.dtype == torch.float32:
+    if device.type == "cpu":
         use_onednn(model)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
