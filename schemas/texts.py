@@ -38,8 +38,18 @@ class Truncation(Contract):
     """Cut an input at what the model reads. Otherwise a longer one is refused."""
 
 
-class LabellingModel(Contract):
+class HeadedModel(Contract):
     """What answered."""
+
+    name: str
+    sha256: str
+    """Digest of the weights file."""
+    dtype: str
+    device: str
+
+
+class LabellingModel(Contract):
+    """What answered with labels."""
 
     name: str
     """Of a registered model with the version that answered: `registry:NAME@VERSION`."""

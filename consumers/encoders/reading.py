@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -28,6 +31,14 @@ _DATA_ONLY: dict[str, Any] = {"trust_remote_code": False, "local_files_only": Tr
 
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # what it warns of is checked here and refused
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What a tokenizer has for blanks."""
+
+    text: str
+    token: int
 
 
 @contextmanager
@@ -70,6 +81,20 @@ def read_tagger(source: ModelSource, layout: Layout, config: PreTrainedConfig, d
     return _complete(source, model, report["missing_keys"])
 
 
+def read_answerer(
+    source: ModelSource, layout: Layout, config: PreTrainedConfig, dtype: torch.dtype
+) -> PreTrainedModel:
+    """An encoder with its head for answering questions, in evaluation mode."""
+    model, report = AutoModelForQuestionAnswering.from_pretrained(layout.path, **_how(config, dtype))
+    return _complete(source, model, report["missing_keys"])
+
+
+def read_filler(source: ModelSource, layout: Layout, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """An encoder with its head for filling blanks, in evaluation mode."""
+    model, report = AutoModelForMaskedLM.from_pretrained(layout.path, **_how(config, dtype))
+    return _complete(source, model, report["missing_keys"])
+
+
 def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
     """As an argument of the encoder's class."""
     return {"add_pooling_layer": False} if config.model_type in _WITH_OPTIONAL_POOLER else {}
@@ -103,11 +128,16 @@ def read_tokenizer(layout: Layout, config: PreTrainedConfig, most: int | None = 
     return tokenizer
 
 
+def read_mask(layout: Layout) -> Mask | None:
+    """None when the tokenizer has none."""
+    wrapper = AutoTokenizer.from_pretrained(layout.path, **_DATA_ONLY)
+    return None if wrapper.mask_token is None else Mask(wrapper.mask_token, wrapper.mask_token_id)
+
+
 def _how(config: PreTrainedConfig, dtype: torch.dtype) -> dict[str, Any]:
     return {
         "config": config,
         "dtype": dtype,
-        "attn_implementation": "sdpa",
         "use_safetensors": True,
         "output_loading_info": True,
         **_DATA_ONLY,

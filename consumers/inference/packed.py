@@ -36,13 +36,13 @@ def forward_packed(halves: Halves, batch: Sequence[Input]) -> tuple[Sequence[Ten
     """For each input what the head says, float32 on the CPU, and the tokens computed. The body's attention must be
     ours."""
     order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
-    groups = _groups([len(batch[index]) for index in order])
-    row = _row([batch[index] for index in order], _first_position(halves.body) or 0)
+    ordered = [batch[index] for index in order]
+    groups = _groups([len(one) for one in ordered])
+    row = _row(ordered, _first_position(halves.body) or 0)
     states = halves.body(**row, packed_groups=groups).last_hidden_state[0]
-    pooled = torch.cat([_pool_group(states, group, halves.pooling) for group in groups])
-    lengths = [1 if halves.pooling else len(batch[index]) for index in order]
-    said = dict(zip(order, torch.split(halves.head(pooled), lengths), strict=True))
-    return [said[index].squeeze(0) if halves.pooling else said[index] for index in range(len(batch))], len(states)
+    said = halves.answers(_selected(states, row["input_ids"][0], groups, halves), ordered)
+    by_index = dict(zip(order, said, strict=True))
+    return [by_index[index] for index in range(len(batch))], len(states)
 
 
 def _first_position(model: PreTrainedModel) -> int | None:
@@ -74,11 +74,18 @@ def _row(batch: Sequence[Input], first_position: int) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array)[None] for name, array in row.items()}
 
 
-def _pool_group(states: Tensor, group: Group, how: Pooling | None) -> Tensor:
-    """`[count, d]`, or without pooling `[count * length, d]`."""
+def _selected(states: Tensor, ids: Tensor, groups: Sequence[Group], halves: Halves) -> Tensor:
+    """Of `[tokens, d]` what the head answers for."""
+    if halves.pooling:
+        return torch.cat([_pooled(states, group, halves.pooling) for group in groups])
+    start, count, length = groups[-1]
+    real = slice(start + count * length)
+    return (states[real] if halves.blank is None else states[real][ids[real] == halves.blank]).float()
+
+
+def _pooled(states: Tensor, group: Group, how: Pooling) -> Tensor:
+    """`[count, d]`."""
     start, count, length = group
-    if how is None:
-        return states[start : start + count * length].float()
     own = states[start : start + count * length].view(count, length, -1)
     return pool(own, torch.ones(count, length, dtype=torch.bool), how)
 

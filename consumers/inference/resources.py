@@ -12,7 +12,14 @@ import torch
 from consumers.encoders.layout import read_layout
 from consumers.encoders.reading import best_device
 from consumers.encoders.sources import find_model
-from consumers.inference.loading import load_classifier, load_embedder, load_tagger
+from consumers.inference.loading import (
+    load_answerer,
+    load_classifier,
+    load_embedder,
+    load_entailment,
+    load_filler,
+    load_tagger,
+)
 from consumers.inference.ports import Loaded
 from consumers.inference.registered import Registered, Registry
 from consumers.inference.residency import ModelCache, Plan
@@ -23,7 +30,10 @@ from consumers.inference.trained import load_trained
 from consumers.runtime.verdicts import RetryLater
 from schemas.jobs.text_classify import TEXT_CLASSIFY
 from schemas.jobs.text_embed import TEXT_EMBED
+from schemas.jobs.text_fill_mask import TEXT_FILL_MASK
 from schemas.jobs.text_ner import TEXT_NER
+from schemas.jobs.text_qa import TEXT_QA
+from schemas.jobs.text_zero_shot import TEXT_ZERO_SHOT
 from schemas.kinds import AnyKind
 from schemas.learning import LearningTask
 from schemas.texts import REGISTRY_PREFIX
@@ -31,7 +41,14 @@ from schemas.texts import REGISTRY_PREFIX
 _CPU_BATCH_TOKENS = 1024  # from 512 to 4,096 throughput was the same within noise, and small batches answer sooner
 _GPU_BATCH_TOKENS = 16_384
 
-_READERS = {TEXT_EMBED.name: load_embedder, TEXT_CLASSIFY.name: load_classifier, TEXT_NER.name: load_tagger}
+_READERS = {
+    TEXT_EMBED.name: load_embedder,
+    TEXT_CLASSIFY.name: load_classifier,
+    TEXT_ZERO_SHOT.name: load_entailment,
+    TEXT_NER.name: load_tagger,
+    TEXT_QA.name: load_answerer,
+    TEXT_FILL_MASK.name: load_filler,
+}
 _TASKS = {
     TEXT_CLASSIFY.name: LearningTask.TEXT_CLASSIFICATION,
     TEXT_NER.name: LearningTask.TOKEN_CLASSIFICATION,

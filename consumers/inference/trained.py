@@ -15,6 +15,7 @@ from consumers.inference.memory import MemoryMeter
 from consumers.inference.network import headed
 from consumers.inference.ports import Forwarded, Input, Labels, Loaded, ModelIdentity, Tokens
 from consumers.inference.registered import Registered
+from consumers.inference.tokenizing import TextReader
 from consumers.learning.archive import ModelBroken
 from consumers.learning.finetuning.state import FineTuning
 from consumers.learning.model import TrainedModel
@@ -49,8 +50,8 @@ def load_trained(
     if len(states) == 1 and isinstance(states[0], FineTuning):
         moved(states[0].model.body, dtype)
         states[0].model.head.to(device)
-        network = headed(states[0].model)
-        return ready(str(found), found.file.sha256, network, states[0].tokenizer, device, meter, labels)
+        reader = TextReader(states[0].tokenizer, located=task is LearningTask.TOKEN_CLASSIFICATION)
+        return ready(str(found), found.file.sha256, headed(states[0].model), reader, device, meter, labels)
     if task is LearningTask.TOKEN_CLASSIFICATION:
         raise unsupported(str(found), "is no single encoder, and no other finds entities here")
     identity = ModelIdentity(str(found), found.file.sha256, dtype="float32", device="cpu")
@@ -58,10 +59,10 @@ def load_trained(
 
 
 class CharacterReader:
-    """Implements `ports.Reader` for a model that is no single encoder: its tokens are the characters of a text."""
+    """A reader for a model that is no single encoder: its tokens are the characters of a text."""
 
     def read(self, texts: Sequence[str]) -> list[Tokens]:
-        return [Tokens(Input([ord(character) for character in text]), truncated=False) for text in texts]
+        return [Tokens(Input(list(map(ord, text))), truncated=False, index=at) for at, text in enumerate(texts)]
 
 
 class PredictingEncoder:
