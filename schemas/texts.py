@@ -49,7 +49,7 @@ class HeadedModel(Contract):
 
 
 class LabellingModel(Contract):
-    """What answered with labels."""
+    """What answered."""
 
     name: str
     """Of a registered model with the version that answered: `registry:NAME@VERSION`."""
