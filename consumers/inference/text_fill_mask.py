@@ -52,8 +52,8 @@ def _choices(targets: Sequence[str], reader: BlankReader) -> list[int]:
         names = reader.named(target)
         token = reader.token(names[0]) if len(names) == 1 else None
         if token is None:
-            detail = f"{target!r} is no token of this model, which reads {' '.join(names) or 'nothing'}"
-            raise Reject(f"/options/targets/{at}: {detail}; leave it out", type="target-unknown")
+            detail = f"{target!r} is no token of this model, for which it is {len(names)}: {' '.join(names)}"
+            raise Reject(f"/options/targets/{at}: {detail}; leave it out")
         found[token] = None
     return list(found)
 

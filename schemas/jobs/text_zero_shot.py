@@ -1,8 +1,8 @@
 """`text.zero-shot`: texts sorted into classes that no model was trained for, by the names of the classes alone."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from schemas.contract import Contract
 from schemas.kinds import JobKind
@@ -10,6 +10,7 @@ from schemas.texts import DEFAULT_MODEL, EncoderName, Texts, TextsRead, Truncati
 
 MAX_PAIRS = 10_000
 PLACE = "{}"
+_COMPARES = f"{DEFAULT_MODEL} compares with each other; or name a model of natural language inference"
 
 Label = Annotated[str, StringConstraints(pattern=r"\S", max_length=200)]
 
@@ -44,23 +45,23 @@ class ZeroShotTexts(Contract, name="text.zero-shot"):
 
     @field_validator("candidate_labels")
     @classmethod
-    def _distinct(cls, labels: list[str]) -> list[str]:
+    def _possible_labels(cls, labels: list[str], given: ValidationInfo) -> list[str]:
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ValueError(f"{twice[0]!r} stands there twice")
+        pairs = len(given.data.get("inputs", [])) * len(labels)
+        if pairs > MAX_PAIRS:
+            raise ValueError(f"times inputs they are {pairs:,}, more than {MAX_PAIRS:,}; split the job")
+        if len(labels) == 1 and given.data.get("model") == DEFAULT_MODEL:
+            raise ValueError(f"give two or more, which {_COMPARES}")
         return labels
 
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        pairs = len(self.inputs) * len(self.candidate_labels)
-        if pairs > MAX_PAIRS:
-            raise ValueError(f"inputs times candidate_labels are {pairs:,}, more than {MAX_PAIRS:,}; split the job")
-        if self.model == DEFAULT_MODEL and (self.options.multi_label or len(self.candidate_labels) == 1):
-            raise ValueError(
-                f"{DEFAULT_MODEL} compares labels with each other: give candidate_labels two or more and leave out "
-                "options.multi_label, or name a model of natural language inference"
-            )
-        return self
+    @field_validator("options")
+    @classmethod
+    def _possible_options(cls, options: ZeroShotOptions, given: ValidationInfo) -> ZeroShotOptions:
+        if options.multi_label and given.data.get("model") == DEFAULT_MODEL:
+            raise ValueError(f"leave out multi_label: labels are what {_COMPARES}")
+        return options
 
 
 class CandidateScore(Contract):
