@@ -12,16 +12,33 @@ from consumers.devices.serving import portable
 from consumers.encoders.reading import best_device
 from consumers.inference.batching import Isolated, forward_isolating
 from consumers.inference.calibration import calibrated, may_gain, pays
-from consumers.inference.loading import load_classifier, load_embedder, load_tagger
+from consumers.inference.loading import (
+    load_answerer,
+    load_classifier,
+    load_embedder,
+    load_entailment,
+    load_filler,
+    load_tagger,
+)
 from consumers.inference.ports import Archive, Calibration, Encoder, Facts, Files, Input, Loaded
 from consumers.inference.settings import InferenceSettings
 from consumers.inference.threads import usable_cores
 from consumers.inference.warming import warm
 from schemas.jobs.text_classify import TEXT_CLASSIFY
 from schemas.jobs.text_embed import TEXT_EMBED
+from schemas.jobs.text_fill_mask import TEXT_FILL_MASK
 from schemas.jobs.text_ner import TEXT_NER
+from schemas.jobs.text_qa import TEXT_QA
+from schemas.jobs.text_zero_shot import TEXT_ZERO_SHOT
 
-_READERS = {TEXT_EMBED.name: load_embedder, TEXT_CLASSIFY.name: load_classifier, TEXT_NER.name: load_tagger}
+_LOADERS = {
+    TEXT_EMBED.name: load_embedder,
+    TEXT_CLASSIFY.name: load_classifier,
+    TEXT_ZERO_SHOT.name: load_entailment,
+    TEXT_NER.name: load_tagger,
+    TEXT_QA.name: load_answerer,
+    TEXT_FILL_MASK.name: load_filler,
+}
 
 _CPU_BATCH_TOKENS = 4_096
 _GPU_BATCH_TOKENS = 16_384
@@ -82,4 +99,4 @@ class Engine:
             from consumers.inference.trained import load_trained  # takes as long to import as torch does
 
             return load_trained(what.found, what.content, what.task, self._device, dtype)
-        return _READERS[what.kind](what.source, what.layout, self._device, dtype)
+        return _LOADERS[what.kind](what.source, what.layout, self._device, dtype)

@@ -37,8 +37,9 @@ class Group:
     start: int
     count: int
     length: int
-    mask: Tensor | None
-    """`[count, length]`, true for tokens; None when all slots are full."""
+    real: Tensor
+    """`[count, length]`, false for what fills up a slot."""
+    full: bool
 
     @property
     def rows(self) -> slice:
@@ -55,16 +56,15 @@ def forward_packed(halves: Halves, batch: Sequence[Input]) -> tuple[Sequence[Ten
     """For each input what the head says, float32 on the CPU, and the tokens computed. The body's attention must be
     ours."""
     order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
-    inputs = [batch[index] for index in order]
+    ordered = [batch[index] for index in order]
     slot = _SLOT.get(halves.body.dtype, 1)
-    slots = [_rounded(len(one), slot) for one in inputs]
-    row = _row(inputs, slots, _first_position(halves.body) or 0)
-    groups = _groups([len(one) for one in inputs], slots)
+    slots = [_rounded(len(one), slot) for one in ordered]
+    row = _row(ordered, slots, _first_position(halves.body) or 0)
+    groups = _groups([len(one) for one in ordered], slots)
     states = halves.body(**row, packed_groups=groups).last_hidden_state[0]
-    pooled = torch.cat([_pool_group(states, group, halves.pooling) for group in groups])
-    lengths = [1 if halves.pooling else len(one) for one in inputs]
-    said = dict(zip(order, torch.split(halves.head(pooled), lengths), strict=True))
-    return [said[index].squeeze(0) if halves.pooling else said[index] for index in range(len(batch))], len(states)
+    said = halves.answers(_selected(states, row["input_ids"][0], groups, halves), ordered)
+    by_index = dict(zip(order, said, strict=True))
+    return [by_index[index] for index in range(len(batch))], len(states)
 
 
 def _rounded(number: int, to: int) -> int:
@@ -82,9 +82,8 @@ def _groups(lengths: Sequence[int], slots: Sequence[int]) -> list[Group]:
     groups, start, first = [], 0, 0
     for slot, same in groupby(slots):
         count = len(list(same))
-        own = torch.tensor(lengths[first : first + count])
-        mask = torch.arange(slot) < own[:, None] if own[0] < slot else None
-        groups.append(Group(start, count, slot, mask))
+        real = torch.arange(slot) < torch.tensor(lengths[first : first + count])[:, None]
+        groups.append(Group(start, count, slot, real, full=lengths[first] == slot))
         start, first = start + count * slot, first + count
     return groups
 
@@ -106,11 +105,19 @@ def _row(batch: Sequence[Input], slots: Sequence[int], first_position: int) -> d
     return {name: torch.from_numpy(array)[None] for name, array in row.items()}
 
 
-def _pool_group(states: Tensor, group: Group, how: Pooling | None) -> Tensor:
-    """`[count, d]`, or without pooling `[tokens, d]`."""
-    own = states[group.rows].view(group.count, group.length, -1)
-    mask = torch.ones(own.shape[:2], dtype=torch.bool) if group.mask is None else group.mask
-    return own[mask].float() if how is None else pool(own, mask, how)
+def _selected(states: Tensor, ids: Tensor, groups: Sequence[Group], halves: Halves) -> Tensor:
+    """Of `[tokens, d]` what the head answers for."""
+    if halves.pooling:
+        return torch.cat([_pooled(states, group, halves.pooling) for group in groups])
+    wanted = torch.zeros(len(states), dtype=torch.bool)
+    for group in groups:
+        wanted[group.rows] = group.real.flatten()
+    return states[wanted if halves.blank is None else wanted & (ids == halves.blank)].float()
+
+
+def _pooled(states: Tensor, group: Group, how: Pooling) -> Tensor:
+    """`[count, d]`."""
+    return pool(states[group.rows].view(group.count, group.length, -1), group.real, how)
 
 
 def _attention(
@@ -130,7 +137,7 @@ def _attention(
     for group in packed_groups:
         shape = (heads, group.count, group.length, width)
         q, k, v = (part[0, :, group.rows].view(shape) for part in (query, key, value))  # no copies
-        mask = None if group.mask is None else group.mask[None, :, None]
+        mask = None if group.full else group.real[None, :, None]
         attended = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling)
         out[0, group.rows] = attended.permute(1, 2, 0, 3).flatten(0, 1)
     return out, None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ class Input:
     ids: Sequence[int]
     segments: Sequence[int] | None = None
     """For each token 1 where it belongs to a pair's second text, else 0; None where the model makes no difference."""
+    choices: Sequence[int] = ()
+    """Which tokens of the vocabulary a model that fills blanks is asked about; the likeliest when there are none."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -33,8 +35,10 @@ class Input:
 class Tokens:
     input: Input
     truncated: bool
+    index: int
+    """Of the job's input that it is of, or a part of."""
     pieces: Sequence[Piece | None] = ()
-    """Where each stands in its text, when the model answers for each."""
+    """Where what the model answers for, tokens or blanks, stands in its text."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Forwarded:
     """What one forward pass made of `n` inputs."""
 
     vectors: Sequence[Vectors]
-    """One for each input, in their order: `[dimensions]`, `[labels]` of logits, or `[tokens, labels]`."""
+    """One for each input, in their order: `[dimensions]`, `[labels]` of logits, `[tokens, labels]`, or for blanks
+    `[blanks, 2, candidates]`, tokens and the logarithms of their probabilities."""
     computed: int
     """Tokens that went through the network, padding included."""
 
@@ -70,6 +75,8 @@ class Encoder(Protocol):
     identity: ModelIdentity
     vocabulary: int
     """Every id is below it."""
+    blank: int | None
+    """The id of what it fills, if that is what it does."""
     padded: bool
     """A batch costs its longest input times its size; otherwise the sum of its lengths."""
 
@@ -78,18 +85,11 @@ class Encoder(Protocol):
         ...
 
 
-class Reader(Protocol):
-    """Made in the child with the model, and pickled for the worker."""
-
-    def read(self, texts: Sequence[str]) -> list[Tokens]:
-        """One per text, cut to what the model reads. Safe to call from several threads."""
-        ...
-
-
 @dataclass(frozen=True)
 class Loaded:
     encoder: Encoder
-    reader: Reader
+    reader: Any
+    """Makes inputs of what jobs of its kind ask, in any thread: one of those in `tokenizing`, or one like it."""
     nbytes: int
     """Weights and what came with them, measured."""
     labels: Labels = Labels()
@@ -133,7 +133,7 @@ class Facts:
     """What the child tells of a model that it has loaded."""
 
     identity: ModelIdentity
-    reader: Reader
+    reader: Any
     labels: Labels
     padded: bool
     """A batch costs its longest input times its size; otherwise the sum of its lengths."""

@@ -25,9 +25,11 @@ class Warmth:
 
 
 def probe(encoder: Encoder, tokens: int) -> list[Input]:
-    """Ids drawn at random, always the same ones."""
-    rng = np.random.default_rng(0)
-    return [Input(rng.integers(0, encoder.vocabulary, _LENGTH).tolist()) for _ in range(max(1, tokens // _LENGTH))]
+    """Ids drawn at random, always the same ones; the first is a blank for a model that fills them."""
+    ids = np.random.default_rng(0).integers(0, encoder.vocabulary, (max(1, tokens // _LENGTH), _LENGTH))
+    if encoder.blank is not None:
+        ids[:, 0] = encoder.blank
+    return [Input(row.tolist(), choices=range(2, 9)) for row in ids]
 
 
 def warm(encoder: Encoder, most: int, device: torch.device) -> Warmth:

@@ -248,7 +248,7 @@ async def test_weights_that_overflow_are_the_inputs_failure(inference: Inference
 def failed_by(cause: Exception) -> Exception:
     error = InputFailed(3)
     error.__cause__ = cause
-    return verdict(error)
+    return verdict(error, 3)
 
 
 def test_verdicts() -> None:
