@@ -67,7 +67,7 @@ def save_roberta(make: Any, path: Path, **options: Any) -> Path:
     )
     tokenizer.train_from_iterator(paragraphs(), trainer)
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    PreTrainedTokenizerFast(
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>",
         pad_token="<pad>", unk_token="<unk>", mask_token=AddedToken("<mask>", lstrip=True), model_max_length=128,
         model_input_names=["input_ids", "attention_mask"],

@@ -76,7 +76,8 @@ def directly(path: Path, texts: Sequence[str], **options: Any) -> list[list[list
     model = AutoModelForMaskedLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
     if model.config.model_type in ("distilbert", "mpnet", "modernbert"):
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    pipeline: Any = FillMaskPipeline(model=model, tokenizer=tokenizer, device="cpu")
+    make: Any = FillMaskPipeline
+    pipeline = make(model=model, tokenizer=tokenizer, device="cpu")
     found = [pipeline(text, **options) for text in texts]
     return [each if isinstance(each[0], list) else [each] for each in found]
 

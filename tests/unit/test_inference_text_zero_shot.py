@@ -70,7 +70,8 @@ def directly(path: Path, labels: Sequence[str], limit: int, **options: Any) -> l
     model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32, attn_implementation="eager")
     if model.config.model_type != "bert":
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    pipeline: Any = ZeroShotClassificationPipeline(model=model.eval(), tokenizer=tokenizer, device="cpu")
+    make: Any = ZeroShotClassificationPipeline
+    pipeline = make(model=model.eval(), tokenizer=tokenizer, device="cpu")
     found: list[dict[str, Any]] = pipeline(TEXTS, candidate_labels=list(labels), **options)
     return found
 
