@@ -28,6 +28,7 @@ class Pattern:
         return handler(schema) | {"pattern": self.regex}
 
 
+NOT_BLANK = Pattern(r"\S", "more than nothing and spaces")
 Id = Annotated[str, Pattern(r"^[0-9a-f]{32}$", "an id of ours: 32 digits from 0 to 9 and a to f")]
 VersionId = Annotated[str, Pattern(r"^[0-9a-f]{12}$", "a version: 12 digits from 0 to 9 and a to f")]
 Sha256 = Annotated[str, Pattern(r"^[0-9a-f]{64}$", "a SHA-256 digest: 64 digits from 0 to 9 and a to f")]

@@ -48,6 +48,18 @@ class Truncation(Contract):
     """Cut an input at what the model reads. Otherwise a longer one is refused."""
 
 
+class HeadedModel(Contract):
+    """What answered."""
+
+    name: str
+    sha256: str
+    """Digest of the weights file."""
+    setup_sha256: str = ""
+    """Digest of what is around the weights: configuration, tokenizer and head."""
+    dtype: str
+    device: str
+
+
 class LabellingModel(Contract):
     """What answered."""
 

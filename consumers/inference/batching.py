@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consumers.inference.ports import Forwarded, TokenIds, Vectors
+from consumers.inference.ports import Forwarded, Input, Vectors
 
 Outcome = Vectors | Exception
 """What the model says of one input, or why there is nothing."""
@@ -54,9 +54,10 @@ class Isolated:
     """Tokens that went through the network, padding included."""
     out_of_memory: bool = False
     """The batch as a whole was too large for the device."""
+    run_s: float = 0.0
 
 
-def forward_isolating(forward: Callable[[Sequence[TokenIds]], Forwarded], batch: Sequence[TokenIds]) -> Isolated:
+def forward_isolating(forward: Callable[[Sequence[Input]], Forwarded], batch: Sequence[Input]) -> Isolated:
     """One outcome per input. A batch that raises is halved until what fails stands alone."""
     try:
         done = forward(batch)
@@ -69,8 +70,10 @@ def forward_isolating(forward: Callable[[Sequence[TokenIds]], Forwarded], batch:
         left, right = forward_isolating(forward, batch[:middle]), forward_isolating(forward, batch[middle:])
         too_large = isinstance(error, MemoryError)
         return Isolated(left.outcomes + right.outcomes, left.computed + right.computed, too_large)
-    return Isolated([_checked(vector) for vector in done.vectors], done.computed)
+    return Isolated(list(done.vectors), done.computed)
 
 
-def _checked(vector: Vectors) -> Outcome:
-    return vector if np.isfinite(vector).all() else NotFinite("the model's answer is not finite")
+def checked(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, Exception) or np.isfinite(outcome).all():
+        return outcome
+    return NotFinite("the model's answer is not finite")

@@ -13,8 +13,9 @@ from consumers.encoders.refusals import unsupported
 from consumers.inference.loading import ready
 from consumers.inference.memory import MemoryMeter
 from consumers.inference.network import headed
-from consumers.inference.ports import Forwarded, Labels, Loaded, ModelIdentity, TokenIds, Tokens
+from consumers.inference.ports import Forwarded, Input, Labels, Loaded, ModelIdentity
 from consumers.inference.registered import Registered
+from consumers.inference.tokenizing import CharacterReader, TextReader
 from consumers.learning.archive import ModelBroken
 from consumers.learning.finetuning.state import FineTuning
 from consumers.learning.model import TrainedModel
@@ -49,29 +50,28 @@ def load_trained(
     if len(states) == 1 and isinstance(states[0], FineTuning):
         moved(states[0].model.body, dtype)
         states[0].model.head.to(device)
-        network = headed(states[0].model)
-        return ready(str(found), found.file.sha256, network, states[0].tokenizer, device, meter, labels)
+        reader = TextReader(states[0].tokenizer, located=task is LearningTask.TOKEN_CLASSIFICATION)
+        return ready(str(found), found.file.sha256, headed(states[0].model), reader, device, meter, labels)
     if task is LearningTask.TOKEN_CLASSIFICATION:
         raise unsupported(str(found), "is no single encoder, and no other finds entities here")
     identity = ModelIdentity(str(found), found.file.sha256, dtype="float32", device="cpu")
-    return Loaded(PredictingEncoder(identity, model), meter.growth(), labels)
+    return Loaded(PredictingEncoder(identity, model), CharacterReader(), meter.growth(), labels)
 
 
 class PredictingEncoder:
-    """Implements `ports.Encoder` for a model that is no single encoder: its tokens are the characters of a text, its
-    logits the logarithms of probabilities. Members that read tokens cut for themselves, which nobody counts."""
+    """Implements `ports.Encoder` for a model that is no single encoder: its logits are the logarithms of
+    probabilities. Members that read tokens cut for themselves, which nobody counts."""
 
     padded = False
+    vocabulary = 128
+    blank: int | None = None
 
     def __init__(self, identity: ModelIdentity, model: TrainedModel) -> None:
         self.identity = identity
         self._model, self._column = model, model.signature.inputs[0].name
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        return [Tokens([ord(character) for character in text], truncated=False) for text in texts]
-
-    def forward(self, batch: Sequence[TokenIds]) -> Forwarded:
-        rows = [{self._column: "".join(map(chr, ids))} for ids in batch]
+    def forward(self, batch: Sequence[Input]) -> Forwarded:
+        rows = [{self._column: "".join(map(chr, one.ids))} for one in batch]
         probabilities = np.asarray(self._model.predict(frame_of(rows, self._model.signature)).probabilities)
         floor = np.finfo(np.float32).tiny  # what is impossible has no logarithm
         return Forwarded(np.log(np.maximum(probabilities, floor)).astype(np.float32), sum(map(len, batch)))
