@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import TypeVar
 
 import structlog
@@ -22,7 +23,7 @@ from schemas.problems import InvalidField
 from schemas.resources import Resource
 from storage.blobs import BlobMissing, BlobUnavailable
 from storage.database import StoreUnavailable
-from storage.event_log import Place
+from storage.event_log import Logged, Place
 from telemetry import metrics
 
 log = structlog.get_logger()
@@ -43,6 +44,7 @@ class Conversation:
     def __init__(self, socket: WebSocket, parts: Parts, scope: str | None) -> None:
         self._socket, self._parts, self._scope = socket, parts, scope
         self._subscriptions: dict[_Name, asyncio.Task[None]] = {}
+        self._sending = self._sent = 0
 
     async def hold(self, talk: Callable[["Conversation"], Awaitable[None]]) -> None:
         """Accept, and `talk` until it ends, the client leaves, the gateway stops, or nobody reads what is said."""
@@ -52,6 +54,7 @@ class Conversation:
             try:
                 async with asyncio.TaskGroup() as self._group:
                     self._group.create_task(self._part_when_closing())
+                    self._group.create_task(self._give_up_when_stalled())
                     await talk(self)
                     await self._socket.close()
                     raise _Over
@@ -74,8 +77,8 @@ class Conversation:
 
     async def tell_job(self, job_id: str, after: int) -> None:
         """Every change of a job behind `after`, until its end. Raises ProblemError."""
-        await find(self._parts, job_id)
-        async for snapshot in self._parts.view.follow(job_id, after, KEEP_ALIVE_S, self._parts.closing):
+        found = await find(self._parts, job_id)
+        async for snapshot in self._parts.view.follow(found, after, KEEP_ALIVE_S, self._parts.closing):
             if snapshot is not None:
                 job = await self._parts.view.resource(snapshot)
                 await self._say(JobTold(id=str(snapshot.order), job=job))
@@ -115,11 +118,21 @@ class Conversation:
         await self._send(message.model_dump_json(exclude_none=isinstance(message, Refused)))
 
     async def _send(self, text: str) -> None:
-        async with asyncio.timeout(STALLED_S):
-            await self._socket.send_text(text)
+        self._sending += 1
+        await self._socket.send_text(text)
+        self._sending -= 1
+        self._sent += 1
 
     async def _refuse(self, topic: str | None, job: str | None, error: ProblemError) -> None:
         await self._say(Refused(topic=topic, job=job, problem=problems.document(self._socket, error)))
+
+    async def _give_up_when_stalled(self) -> None:
+        """A look now and then: a timer for each message costs as much as sending it."""
+        while True:
+            before = self._sent
+            await asyncio.sleep(STALLED_S)
+            if self._sending and self._sent == before:
+                raise TimeoutError
 
     async def _part_when_closing(self) -> None:
         await self._parts.closing.wait()
@@ -142,5 +155,11 @@ def _message(topic: str, news: News) -> str:
         case Missed(place):
             return Gap(topic=topic, id=str(place)).model_dump_json()
         case _:
-            head = to_json({"type": "event", "topic": topic, "id": str(news.place)})
-            return f'{head[:-1].decode()},"event":{news.text}}}'
+            return _event(topic, news)
+
+
+@lru_cache(64)
+def _event(topic: str, told: Logged) -> str:
+    """Made once for all who listen to this topic."""
+    head = to_json({"type": "event", "topic": topic, "id": str(told.place)})
+    return f'{head[:-1].decode()},"event":{told.text}}}'

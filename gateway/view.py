@@ -104,21 +104,23 @@ class JobView:
         return None
 
     async def follow(
-        self, job_id: str, after: int, keep_alive_s: float, closing: asyncio.Event
+        self, found: Snapshot, after: int, keep_alive_s: float, closing: asyncio.Event
     ) -> AsyncIterator[Snapshot | None]:
-        """Every change above order `after`, ending with the terminal one or when it is closing; None where a
-        keep-alive is due."""
+        """Every change above order `after` of a job that was found a moment ago, ending with the terminal one or when
+        it is closing; None where a keep-alive is due."""
         loop = asyncio.get_running_loop()
-        async with self._feed.listening(job_id) as changed:
+        known = [found] if found.untouched else []  # else there may be more before it
+        async with self._feed.listening(found.job_id) as changed:
             quiet_since = loop.time()
             while not closing.is_set():
-                for snapshot in await self._whatever_is_known(job_id):
+                for snapshot in [*known, *await self._whatever_is_known(found.job_id)]:
                     if snapshot.order <= after:
                         continue
                     yield snapshot
                     after, quiet_since = snapshot.order, loop.time()
                     if snapshot.terminal:
                         return
+                known = []
                 await _wait(changed, min(self._look_every_s(), keep_alive_s))
                 changed.clear()
                 if loop.time() - quiet_since >= keep_alive_s:

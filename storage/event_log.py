@@ -86,7 +86,7 @@ class Told:
     """JSON, without line breaks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Logged:
     """An event as it was appended, shared by all who read it."""
 

@@ -19,7 +19,7 @@ from gateway.openapi import PROBLEM_RESPONSES, job_request_body
 from gateway.paging import Limit, paged
 from gateway.problems import ProblemError
 from gateway.streaming import CLOSING, KEEP_ALIVE, KEEP_ALIVE_S, EventStream
-from gateway.view import summary
+from gateway.view import Snapshot, summary
 from schemas.kinds import kinds
 from schemas.lifecycle import JobState
 from schemas.resources import CancelRequest, Job, JobExplanation, JobPage, KindDescription
@@ -116,7 +116,7 @@ async def stream(job_id: str, request: Request, _principal: Principal, parts: Pa
     found = await find(parts, job_id)
     if found.terminal and found.order <= after:
         return Response(status_code=204)
-    return EventStream(_events(parts, job_id, after))
+    return EventStream(_events(parts, found, after))
 
 
 @router.get("/jobs/{job_id}/why", response_model=JobExplanation)
@@ -162,8 +162,8 @@ async def finish(job_id: str, _principal: Principal, parts: PartsDependency) -> 
     )
 
 
-async def _events(parts: Parts, job_id: str, after: int) -> AsyncIterator[str]:
-    async for snapshot in parts.view.follow(job_id, after, KEEP_ALIVE_S, parts.closing):
+async def _events(parts: Parts, found: Snapshot, after: int) -> AsyncIterator[str]:
+    async for snapshot in parts.view.follow(found, after, KEEP_ALIVE_S, parts.closing):
         if snapshot is None:
             yield KEEP_ALIVE
             continue

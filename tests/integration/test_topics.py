@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
 from redis.asyncio import Redis as RedisClient
 from starlette.types import Message
 
-from gateway import streaming
+from gateway import conversation, streaming
 from gateway import topics as topics_module
 from gateway.topics import BUFFER, Listener, Missed, News, Opened, Topics, open_topics
 from messaging.topics import UnknownTopic, matching, topics
@@ -293,3 +295,22 @@ async def test_a_stream_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPat
     async with asyncio.timeout(5):
         await streaming.EventStream(events())({"type": "http"}, receive, send)
     assert len(written) == 4
+
+
+async def test_a_socket_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "STALLED_S", 0.1)
+
+    class Socket:
+        scope: ClassVar[dict[str, list[str]]] = {"subprotocols": []}
+
+        async def accept(self, _subprotocol: None) -> None: ...
+
+        async def receive_text(self) -> str:
+            return "no request"
+
+        async def send_text(self, _text: str) -> None:
+            await asyncio.Event().wait()
+
+    held = conversation.Conversation(cast(Any, Socket()), cast(Any, SimpleNamespace(closing=asyncio.Event())), None)
+    async with asyncio.timeout(5):
+        await held.hold(conversation.Conversation.answer)
