@@ -20,7 +20,7 @@ from telemetry import collector, logs
 log = structlog.get_logger()
 
 
-_SHARED = frozenset({"encoders", "learning", "runtime", "tables"})
+_SHARED = frozenset({"devices", "encoders", "learning", "runtime", "tables"})
 
 
 def pool_names() -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from consumers.inference.batching import Isolated, Outcome, choose, forward_isolating
-from consumers.inference.ports import Encoder, TokenIds, Vectors
+from consumers.inference.ports import Encoder, Input, Vectors
 from consumers.runtime.verdicts import RetryLater
 from telemetry.metrics import BATCH_SIZE, PADDING_WASTE
 
@@ -42,10 +42,10 @@ class _Request:
 
 
 @dataclass(frozen=True, eq=False)
-class _Input:
+class _Waiting:
     request: _Request = field(repr=False)
     index: int
-    ids: TokenIds
+    input: Input
 
 
 class Batcher:
@@ -67,11 +67,11 @@ class Batcher:
         self._clock = clock
         self._batch_size = BATCH_SIZE.labels(kind=kind)
         self._padding_waste = PADDING_WASTE.labels(kind=kind)
-        self._waiting: deque[_Input] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._running: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def compute(self, inputs: Sequence[TokenIds]) -> Computed:
+    async def compute(self, inputs: Sequence[Input]) -> Computed:
         """Wait for the vectors of all `inputs`, of which there must be one or more.
 
         Cancelling drops those that do not run yet. Raises InputFailed for the first one that fails, RetryLater when
@@ -81,7 +81,7 @@ class Batcher:
             raise RetryLater("this worker is stopping")
         done: asyncio.Future[Computed] = asyncio.get_running_loop().create_future()
         request = _Request([None] * len(inputs), len(inputs), self._clock(), done)
-        self._waiting.extend(_Input(request, index, ids) for index, ids in enumerate(inputs))
+        self._waiting.extend(_Waiting(request, index, each) for index, each in enumerate(inputs))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         try:
@@ -110,9 +110,9 @@ class Batcher:
         finally:
             self._running = None
 
-    def _next_batch(self) -> list[_Input]:
+    def _next_batch(self) -> list[_Waiting]:
         head = list(islice(self._waiting, _WINDOW))
-        chosen = choose([len(waiting.ids) for waiting in head], self._max_tokens, padded=self._encoder.padded)
+        chosen = choose([len(waiting.input) for waiting in head], self._max_tokens, padded=self._encoder.padded)
         for _ in range(chosen[-1] + 1):
             self._waiting.popleft()
         taken = set(chosen)
@@ -120,18 +120,18 @@ class Batcher:
         self._waiting.extendleft(head[position] for position in reversed(overtaken))
         return [head[position] for position in chosen]
 
-    async def _forward(self, batch: list[_Input]) -> None:
-        ids = [item.ids for item in batch]
-        done, run_s = await asyncio.get_running_loop().run_in_executor(self._executor, self._compute, ids)
+    async def _forward(self, batch: list[_Waiting]) -> None:
+        inputs = [item.input for item in batch]
+        done, run_s = await asyncio.get_running_loop().run_in_executor(self._executor, self._compute, inputs)
         self._settle(batch, done.outcomes, run_s)
-        self._learn(sum(map(len, ids)), done)
+        self._learn(sum(map(len, inputs)), done)
 
-    def _compute(self, ids: list[TokenIds]) -> tuple[Isolated, float]:
+    def _compute(self, inputs: list[Input]) -> tuple[Isolated, float]:
         """Timed in the thread: another model's batch may have to end first, and that is waiting."""
         started = self._clock()
-        return forward_isolating(self._encoder.forward, ids), self._clock() - started
+        return forward_isolating(self._encoder.forward, inputs), self._clock() - started
 
-    def _settle(self, batch: list[_Input], outcomes: list[Outcome], run_s: float) -> None:
+    def _settle(self, batch: list[_Waiting], outcomes: list[Outcome], run_s: float) -> None:
         for request in {item.request for item in batch}:
             request.run_s += run_s
         for item, outcome in zip(batch, outcomes, strict=True):
@@ -141,7 +141,7 @@ class Batcher:
             else:
                 self._keep(item, outcome)
 
-    def _keep(self, item: _Input, vector: Vectors) -> None:
+    def _keep(self, item: _Waiting, vector: Vectors) -> None:
         request = item.request
         request.rows[item.index] = vector
         request.missing -= 1

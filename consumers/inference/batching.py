@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from consumers.inference.ports import Forwarded, TokenIds, Vectors
+from consumers.inference.ports import Forwarded, Input, Vectors
 
 Outcome = Vectors | Exception
 """What the model says of one input, or why there is nothing."""
@@ -56,7 +56,7 @@ class Isolated:
     """The batch as a whole was too large for the device."""
 
 
-def forward_isolating(forward: Callable[[Sequence[TokenIds]], Forwarded], batch: Sequence[TokenIds]) -> Isolated:
+def forward_isolating(forward: Callable[[Sequence[Input]], Forwarded], batch: Sequence[Input]) -> Isolated:
     """One outcome per input. A batch that raises is halved until what fails stands alone."""
     try:
         done = forward(batch)

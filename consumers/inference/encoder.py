@@ -1,46 +1,34 @@
-"""A loaded model: texts to tokens, tokens to vectors or logits."""
+"""A loaded model: tokens to vectors or logits."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import structlog
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
-from consumers.encoders.entities import pieces
 from consumers.inference.network import Network
 from consumers.inference.packed import ATTENTION, can_pack, forward_packed
 from consumers.inference.padded import forward_padded
-from consumers.inference.ports import Forwarded, ModelIdentity, TokenIds, Tokens
+from consumers.inference.ports import Forwarded, Input, ModelIdentity
 
 _log = structlog.get_logger(__name__)
-_PROBE: list[TokenIds] = [[2, 3, 4, 5, 6, 7, 8], [3, 4], [9, 8, 7], [5, 4, 3]]
+_PROBE = [[2, 3, 4, 5, 6, 7, 8], [3, 4], [9, 8, 7], [5, 4, 3]]  # the first one as a pair
 _TOLERANCE = {torch.float32: 1e-4}  # relative to the largest component; rounding of narrower types exceeds it
 _NARROW_TOLERANCE = 5e-2
 
 
 class TransformerEncoder:
-    """Implements `ports.Encoder`. `forward` is for one thread; `tokenize` for any number."""
+    """Implements `ports.Encoder`, for one thread."""
 
-    def __init__(self, identity: ModelIdentity, network: Network, tokenizer: Tokenizer) -> None:
+    def __init__(self, identity: ModelIdentity, network: Network) -> None:
         self.identity = identity
         self.padded = True
-        self._network, self._tokenizer = network, tokenizer
+        self._network = network
         self._pad_id = network.model.config.pad_token_id or 0
         self._pack_if_equal()
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """One per text, cut to what the model reads."""
-        if not self._network.of_tokens:
-            encoded = self._tokenizer.encode_batch_fast(list(texts))  # without offsets
-            return [Tokens(one.ids, truncated=bool(one.overflowing)) for one in encoded]
-        return [
-            Tokens(one.ids, truncated=bool(one.overflowing), pieces=pieces(self._tokenizer, text, one))
-            for text, one in zip(texts, self._tokenizer.encode_batch(list(texts)), strict=True)
-        ]
-
-    def forward(self, batch: Sequence[TokenIds]) -> Forwarded:
+    def forward(self, batch: Sequence[Input]) -> Forwarded:
         """Raises MemoryError when the device has too little for `batch`."""
         try:
             with torch.inference_mode():
@@ -51,21 +39,23 @@ class TransformerEncoder:
                 raise
             raise MemoryError(str(error)) from None  # the traceback would keep the tensors alive
 
-    def _vectors(self, batch: Sequence[TokenIds]) -> tuple[Sequence[Tensor], int]:
+    def _vectors(self, batch: Sequence[Input]) -> tuple[Sequence[Tensor], int]:
         if self.padded or self._network.halves is None:
             return forward_padded(self._network, batch, self._pad_id)
         return forward_packed(self._network.halves, batch)
 
     def _pack_if_equal(self) -> None:
         """Switch to packing when it gives what padding gives. Also the first, slow, forward pass."""
-        expected = np.concatenate(self.forward(_PROBE).vectors)
+        pair = [0, 0, 0, 1, 1, 1, 1] if self._network.reads_segments else None
+        probe = [Input(ids, None if at else pair) for at, ids in enumerate(_PROBE)]
+        expected = np.concatenate(self.forward(probe).vectors)
         if not can_pack(self._network):
             return
         model = self._network.model
         before = model.config._attn_implementation
         model.set_attn_implementation(ATTENTION)
         self.padded = False
-        found = np.concatenate(self.forward(_PROBE).vectors)
+        found = np.concatenate(self.forward(probe).vectors)
         difference = float(abs(found - expected).max() / abs(expected).max())
         if difference > _TOLERANCE.get(model.dtype, _NARROW_TOLERANCE):
             _log.warning("model.packing_differs", model=self.identity.name, difference=difference)

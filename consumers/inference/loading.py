@@ -22,6 +22,7 @@ from consumers.inference.memory import MemoryMeter
 from consumers.inference.network import Network, classifier, embedder, tagger
 from consumers.inference.onednn import held_bytes, use_onednn
 from consumers.inference.ports import Labels, Loaded, ModelIdentity
+from consumers.inference.tokenizing import TextReader
 
 
 def load_embedder(source: ModelSource, layout: Layout, device: torch.device, dtype: torch.dtype) -> Loaded:
@@ -72,8 +73,9 @@ def ready(
     """On its device and tried once. `meter` has counted since before there was anything of the model."""
     _prepare(network, device)
     dtype = str(network.model.dtype).removeprefix("torch.")
-    encoder = TransformerEncoder(ModelIdentity(name, sha256, dtype, str(device)), network, tokenizer)
-    return Loaded(encoder, max(held_bytes(network.model), meter.growth()), labels)
+    encoder = TransformerEncoder(ModelIdentity(name, sha256, dtype, str(device)), network)
+    reader = TextReader(tokenizer, located=network.of_tokens)
+    return Loaded(encoder, reader, max(held_bytes(network.model), meter.growth()), labels)
 
 
 def _known(source: ModelSource, layout: Layout) -> PreTrainedConfig:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from typing import Any, cast
 
 from torch import Tensor
@@ -24,20 +25,27 @@ class Halves:
     head: Callable[[Tensor], Tensor]
     """States, float32 `[..., hidden]`, to `[..., outputs]`."""
 
-    def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
-        states = self.body(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+    def __call__(self, ids: Tensor, mask: Tensor, **segments: Tensor) -> Tensor:
+        states = self.body(input_ids=ids, attention_mask=mask.long(), **segments).last_hidden_state
         return self.head(pool(states, mask, self.pooling))
 
 
 @dataclass(frozen=True)
 class Network:
     model: PreTrainedModel
-    whole: Callable[[Tensor, Tensor], Tensor]
-    """Ids and mask, both `[n, length]`, to float32 `[n, outputs]`, or `[n, length, outputs]`."""
+    whole: Callable[..., Tensor]
+    """Ids and mask, and `token_type_ids` where there are segments, all `[n, length]`, to float32 `[n, outputs]`, or
+    `[n, length, outputs]`."""
     halves: Halves | None
     """The same in halves, for architectures whose head is known here."""
     of_tokens: bool = False
     """It answers for each token."""
+
+    @property
+    def reads_segments(self) -> bool:
+        """Whether the model makes a difference between the two texts of a pair."""
+        takes = signature(self.model.forward).parameters
+        return "token_type_ids" in takes and getattr(self.model.config, "type_vocab_size", 0) > 1
 
 
 def embedder(model: PreTrainedModel, layout: Layout) -> Network:
@@ -70,8 +78,8 @@ def tagger(model: PreTrainedModel) -> Network:
     return Network(model, partial(_logits, model), halves, of_tokens=True)
 
 
-def _logits(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
-    logits: Tensor = model(input_ids=ids, attention_mask=mask.long()).logits
+def _logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, **segments: Tensor) -> Tensor:
+    logits: Tensor = model(input_ids=ids, attention_mask=mask.long(), **segments).logits
     return logits.float()
 
 

@@ -17,7 +17,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from consumers.encoders.layout import Pooling
 from consumers.encoders.pooling import pool
 from consumers.inference.network import Halves, Network
-from consumers.inference.ports import TokenIds
+from consumers.inference.ports import Input
 
 ATTENTION = "millrace_packed"
 _ROUND = 16  # oneDNN prepares each new number of rows anew (0.3 ms a layer, measured), so there should be few
@@ -32,17 +32,17 @@ def can_pack(network: Network) -> bool:
     return known and network.model.device.type == "cpu"
 
 
-def forward_packed(halves: Halves, batch: Sequence[TokenIds]) -> tuple[Sequence[Tensor], int]:
+def forward_packed(halves: Halves, batch: Sequence[Input]) -> tuple[Sequence[Tensor], int]:
     """For each input what the head says, float32 on the CPU, and the tokens computed. The body's attention must be
     ours."""
     order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
     groups = _groups([len(batch[index]) for index in order])
-    ids, positions = _row([batch[index] for index in order], _first_position(halves.body) or 0)
-    states = halves.body(input_ids=ids, position_ids=positions, packed_groups=groups).last_hidden_state[0]
+    row = _row([batch[index] for index in order], _first_position(halves.body) or 0)
+    states = halves.body(**row, packed_groups=groups).last_hidden_state[0]
     pooled = torch.cat([_pool_group(states, group, halves.pooling) for group in groups])
     lengths = [1 if halves.pooling else len(batch[index]) for index in order]
     said = dict(zip(order, torch.split(halves.head(pooled), lengths), strict=True))
-    return [said[index].squeeze(0) if halves.pooling else said[index] for index in range(len(batch))], ids.shape[1]
+    return [said[index].squeeze(0) if halves.pooling else said[index] for index in range(len(batch))], len(states)
 
 
 def _first_position(model: PreTrainedModel) -> int | None:
@@ -60,14 +60,18 @@ def _groups(lengths: Sequence[int]) -> list[Group]:
     return groups
 
 
-def _row(batch: Sequence[TokenIds], first_position: int) -> tuple[Tensor, Tensor]:
-    """Ids and positions, both `[1, tokens]`, filled up to a round number of tokens that nobody attends to."""
+def _row(batch: Sequence[Input], first_position: int) -> dict[str, Tensor]:
+    """Ids, positions and segments if there are any, each `[1, tokens]`, filled up to a round number of tokens that
+    nobody attends to."""
     total = sum(map(len, batch))
-    ids = np.zeros(-(-total // _ROUND) * _ROUND, np.int64)
-    positions = np.full_like(ids, first_position)
-    ids[:total] = np.concatenate(batch)
-    positions[:total] = np.concatenate([np.arange(len(tokens)) for tokens in batch]) + first_position
-    return torch.from_numpy(ids)[None], torch.from_numpy(positions)[None]
+    ids, positions, segments = np.zeros((3, -(-total // _ROUND) * _ROUND), np.int64)
+    ids[:total] = np.concatenate([one.ids for one in batch])
+    positions[:total] = np.concatenate([np.arange(len(one)) for one in batch])
+    segments[:total] = np.concatenate([one.segments or np.zeros(len(one), np.int64) for one in batch])
+    row = {"input_ids": ids, "position_ids": positions + first_position}
+    if segments.any():
+        row["token_type_ids"] = segments
+    return {name: torch.from_numpy(array)[None] for name, array in row.items()}
 
 
 def _pool_group(states: Tensor, group: Group, how: Pooling | None) -> Tensor:

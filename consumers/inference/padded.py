@@ -1,24 +1,33 @@
 """Forward pass with padding: any encoder, any device."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from consumers.inference.network import Network
-from consumers.inference.ports import TokenIds
+from consumers.inference.ports import Input
 
 
-def forward_padded(network: Network, batch: Sequence[TokenIds], pad_id: int) -> tuple[Sequence[Tensor], int]:
+def forward_padded(network: Network, batch: Sequence[Input], pad_id: int) -> tuple[Sequence[Tensor], int]:
     """For each input what the network says, float32 on the CPU, and the tokens computed."""
-    shape = len(batch), max(map(len, batch))
-    ids, mask = np.full(shape, pad_id, np.int64), np.zeros(shape, np.bool_)
-    for row, tokens in enumerate(batch):
-        ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = True
-    device = network.model.device
-    said = network.whole(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)).cpu()
+    arrays = _arrays(batch, pad_id)
+    on_device = {name: torch.from_numpy(array).to(network.model.device) for name, array in arrays.items()}
+    said, computed = network.whole(**on_device).cpu(), arrays["ids"].size
     if network.of_tokens:
-        return [each[: len(tokens)] for each, tokens in zip(said, batch, strict=True)], ids.size
-    return list(said), ids.size
+        return [each[: len(one)] for each, one in zip(said, batch, strict=True)], computed
+    return list(said), computed
+
+
+def _arrays(batch: Sequence[Input], pad_id: int) -> dict[str, NDArray[Any]]:
+    """The arguments of a network."""
+    shape = len(batch), max(map(len, batch))
+    ids, mask, segments = np.full(shape, pad_id, np.int64), np.zeros(shape, np.bool_), np.zeros(shape, np.int64)
+    for row, one in enumerate(batch):
+        ids[row, : len(one)] = one.ids
+        mask[row, : len(one)] = True
+        segments[row, : len(one)] = one.segments or 0
+    return {"ids": ids, "mask": mask, **({"token_type_ids": segments} if segments.any() else {})}

@@ -11,15 +11,26 @@ from pydantic import JsonValue
 from consumers.encoders.entities import Piece
 
 Vectors = NDArray[np.float32]
-TokenIds = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a model reads at once: a text, or a pair of texts, as tokens."""
+
+    ids: Sequence[int]
+    segments: Sequence[int] | None = None
+    """For each token 1 where it belongs to a pair's second text, else 0; None where the model makes no difference."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
 class Tokens:
-    ids: list[int]
+    input: Input
     truncated: bool
     pieces: Sequence[Piece | None] = ()
-    """Where each stands in the text, when the model answers for each."""
+    """Where each stands in its text, when the model answers for each."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +65,21 @@ class Encoder(Protocol):
     padded: bool
     """A batch costs its longest input times its size; otherwise the sum of its lengths."""
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        """One per text, cut to what the model reads. Safe to call from several threads."""
+    def forward(self, batch: Sequence[Input]) -> Forwarded:
+        """Raises MemoryError when the batch is too large for the device."""
         ...
 
-    def forward(self, batch: Sequence[TokenIds]) -> Forwarded:
-        """Raises MemoryError when the batch is too large for the device."""
+
+class Reader(Protocol):
+    def read(self, texts: Sequence[str]) -> list[Tokens]:
+        """One per text, cut to what the model reads. Safe to call from several threads."""
         ...
 
 
 @dataclass(frozen=True)
 class Loaded:
     encoder: Encoder
+    reader: Reader
     nbytes: int
     """Weights and what came with them, measured."""
     labels: Labels = Labels()

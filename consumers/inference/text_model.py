@@ -29,7 +29,7 @@ class Answer:
     def told(self) -> dict[str, Any]:
         """The fields that every result has."""
         return {
-            "tokens": sum(len(one.ids) for one in self.read),
+            "tokens": sum(len(one.input) for one in self.read),
             "truncated": sum(one.truncated for one in self.read),
             "timing": Timing(queue_s=self.queue_s, run_s=self.run_s),
         }
@@ -40,7 +40,7 @@ class TextModel:
 
     def __init__(self, loaded: Loaded, executor: Executor, max_batch_tokens: int, *, kind: str) -> None:
         self.nbytes, self.labels = loaded.nbytes, loaded.labels
-        self._encoder = loaded.encoder
+        self._encoder, self._reader = loaded.encoder, loaded.reader
         self._batcher = Batcher(loaded.encoder, executor, max_batch_tokens, kind=kind)
 
     @property
@@ -50,10 +50,10 @@ class TextModel:
     async def answer(self, texts: Sequence[str], *, truncate: bool = True) -> Answer:
         """Raises Reject for a text that the model cannot read, or not as a whole when `truncate` is off, RetryLater
         while there is no room or no time for it, and InputFailed."""
-        tokens = await self._tokenize(texts)
+        tokens = await self._read(texts)
         _check(tokens, truncate)
         try:
-            done = await self._batcher.compute([one.ids for one in tokens])
+            done = await self._batcher.compute([one.input for one in tokens])
         except InputFailed as failed:
             raise verdict(failed) from failed.__cause__
         return Answer(done.vectors, tokens, done.queue_s, done.run_s)
@@ -61,10 +61,10 @@ class TextModel:
     async def close(self) -> None:
         await self._batcher.close()
 
-    async def _tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+    async def _read(self, texts: Sequence[str]) -> list[Tokens]:
         if sum(map(len, texts)) <= _INLINE_CHARACTERS:
-            return self._encoder.tokenize(texts)
-        return await asyncio.to_thread(self._encoder.tokenize, texts)
+            return self._reader.read(texts)
+        return await asyncio.to_thread(self._reader.read, texts)
 
 
 def verdict(failed: InputFailed) -> Exception:
@@ -77,11 +77,11 @@ def verdict(failed: InputFailed) -> Exception:
 
 def _check(tokens: Sequence[Tokens], truncate: bool) -> None:
     for index, one in enumerate(tokens):
-        if not one.ids:
+        if not one.input.ids:
             detail = "nothing in it that the model can read; leave it out"
             raise Reject(f"/inputs/{index}: {detail}", type="input-empty")
         if one.truncated and not truncate:
             detail = (
-                f"longer than the {len(one.ids)} tokens that the model reads; shorten it, or allow options.truncate"
+                f"longer than the {len(one.input)} tokens that the model reads; shorten it, or allow options.truncate"
             )
             raise Reject(f"/inputs/{index}: {detail}", type="input-too-long")

@@ -13,7 +13,7 @@ from consumers.encoders.refusals import unsupported
 from consumers.inference.loading import ready
 from consumers.inference.memory import MemoryMeter
 from consumers.inference.network import headed
-from consumers.inference.ports import Forwarded, Labels, Loaded, ModelIdentity, TokenIds, Tokens
+from consumers.inference.ports import Forwarded, Input, Labels, Loaded, ModelIdentity, Tokens
 from consumers.inference.registered import Registered
 from consumers.learning.archive import ModelBroken
 from consumers.learning.finetuning.state import FineTuning
@@ -54,12 +54,19 @@ def load_trained(
     if task is LearningTask.TOKEN_CLASSIFICATION:
         raise unsupported(str(found), "is no single encoder, and no other finds entities here")
     identity = ModelIdentity(str(found), found.file.sha256, dtype="float32", device="cpu")
-    return Loaded(PredictingEncoder(identity, model), meter.growth(), labels)
+    return Loaded(PredictingEncoder(identity, model), CharacterReader(), meter.growth(), labels)
+
+
+class CharacterReader:
+    """Implements `ports.Reader` for a model that is no single encoder: its tokens are the characters of a text."""
+
+    def read(self, texts: Sequence[str]) -> list[Tokens]:
+        return [Tokens(Input([ord(character) for character in text]), truncated=False) for text in texts]
 
 
 class PredictingEncoder:
-    """Implements `ports.Encoder` for a model that is no single encoder: its tokens are the characters of a text, its
-    logits the logarithms of probabilities. Members that read tokens cut for themselves, which nobody counts."""
+    """Implements `ports.Encoder` for such a model: its logits are the logarithms of probabilities. Members that read
+    tokens cut for themselves, which nobody counts."""
 
     padded = False
 
@@ -67,11 +74,8 @@ class PredictingEncoder:
         self.identity = identity
         self._model, self._column = model, model.signature.inputs[0].name
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        return [Tokens([ord(character) for character in text], truncated=False) for text in texts]
-
-    def forward(self, batch: Sequence[TokenIds]) -> Forwarded:
-        rows = [{self._column: "".join(map(chr, ids))} for ids in batch]
+    def forward(self, batch: Sequence[Input]) -> Forwarded:
+        rows = [{self._column: "".join(map(chr, one.ids))} for one in batch]
         probabilities = np.asarray(self._model.predict(frame_of(rows, self._model.signature)).probabilities)
         floor = np.finfo(np.float32).tiny  # what is impossible has no logarithm
         return Forwarded(np.log(np.maximum(probabilities, floor)).astype(np.float32), sum(map(len, batch)))

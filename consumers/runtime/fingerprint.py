@@ -5,6 +5,7 @@ import hashlib
 import traceback
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Self
 
 _FRAMES = 8
 _LONGEST_DETAIL, _LONGEST_TRACEBACK = 2_000, 8_000  # AMQP headers must fit into one frame
@@ -24,6 +25,9 @@ class ChildFailed(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.detail)
         self.failure = failure
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Failure]]:
+        return type(self), (self.failure,)
 
 
 def describe(error: BaseException) -> Failure:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from consumers.inference.batcher import Batcher, InputFailed
-from consumers.inference.ports import Forwarded, ModelIdentity, TokenIds, Tokens
+from consumers.inference.ports import Forwarded, Input, ModelIdentity
 from consumers.runtime.verdicts import RetryLater
 
 PATIENCE_S = 10
@@ -24,26 +24,23 @@ class SteppedEncoder:
 
     def __init__(self, fits: int) -> None:
         self.fits = fits
-        self.began: asyncio.Queue[list[TokenIds]] = asyncio.Queue()
+        self.began: asyncio.Queue[list[list[int]]] = asyncio.Queue()
         self._steps = threading.Semaphore(0)
         self._loop = asyncio.get_running_loop()
 
-    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
-        raise NotImplementedError
-
-    def forward(self, batch: Sequence[TokenIds]) -> Forwarded:
-        self._loop.call_soon_threadsafe(self.began.put_nowait, list(batch))
+    def forward(self, batch: Sequence[Input]) -> Forwarded:
+        self._loop.call_soon_threadsafe(self.began.put_nowait, [list(one.ids) for one in batch])
         assert self._steps.acquire(timeout=PATIENCE_S)
         if sum(map(len, batch)) > self.fits:
             raise MemoryError("the device is full")
-        if any(POISON in ids for ids in batch):
+        if any(POISON in one.ids for one in batch):
             raise ValueError("poison")
-        return Forwarded([np.array([ids[0], len(ids)], np.float32) for ids in batch], sum(map(len, batch)))
+        return Forwarded([np.array([one.ids[0], len(one)], np.float32) for one in batch], sum(map(len, batch)))
 
     def step(self, times: int = 1) -> None:
         self._steps.release(times)
 
-    async def next_batch(self) -> list[TokenIds]:
+    async def next_batch(self) -> list[list[int]]:
         return await asyncio.wait_for(self.began.get(), PATIENCE_S)
 
 
@@ -61,9 +58,10 @@ async def batcher(encoder: SteppedEncoder) -> AsyncIterator[Batcher]:
         await made.close()
 
 
-def ask(batcher: Batcher, *inputs: TokenIds) -> "asyncio.Task[list[list[float]]]":
+def ask(batcher: Batcher, *inputs: list[int]) -> "asyncio.Task[list[list[float]]]":
     async def embed() -> list[list[float]]:
-        found: list[list[float]] = [each.tolist() for each in (await batcher.compute(inputs)).vectors]
+        done = await batcher.compute([Input(ids) for ids in inputs])
+        found: list[list[float]] = [each.tolist() for each in done.vectors]
         return found
 
     return asyncio.create_task(embed())
@@ -171,7 +169,7 @@ async def test_closing_finishes_what_runs_and_refuses_the_rest(encoder: SteppedE
     with pytest.raises(RetryLater):
         await queued
     with pytest.raises(RetryLater):
-        await batcher.compute([[3]])
+        await batcher.compute([Input([3])])
     encoder.step()
     await closing
     assert await running == [[1, 1]]

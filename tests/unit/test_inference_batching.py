@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.inference.batching import NotFinite, choose, forward_isolating
-from consumers.inference.ports import Forwarded, TokenIds
+from consumers.inference.ports import Forwarded, Input
 
 lengths_strategy = st.lists(st.integers(1, 256), min_size=1, max_size=60)
 
@@ -36,35 +36,39 @@ def test_the_oldest_always_goes_and_the_budget_holds(lengths: list[int], budget:
     assert cost <= budget or len(chosen) == 1
 
 
-def forward(batch: Sequence[TokenIds]) -> Forwarded:
+def inputs(ids: list[list[int]]) -> list[Input]:
+    return [Input(each) for each in ids]
+
+
+def forward(batch: Sequence[Input]) -> Forwarded:
     """The length of each input as its vector; 666 is poison, 999 gives NaN, and more than 8 tokens do not fit."""
     if sum(map(len, batch)) > 8:
         raise MemoryError("the device is full")
-    if any(666 in ids for ids in batch):
+    if any(666 in one.ids for one in batch):
         raise ValueError("poison")
-    rows = [[np.nan if 999 in ids else len(ids)] for ids in batch]
+    rows = [[np.nan if 999 in one.ids else len(one)] for one in batch]
     return Forwarded(list(np.array(rows, np.float32)), sum(map(len, batch)))
 
 
 def test_only_the_poisonous_input_of_a_batch_fails() -> None:
-    done = forward_isolating(forward, [[1], [2, 2], [666], [3], [4]])
+    done = forward_isolating(forward, inputs([[1], [2, 2], [666], [3], [4]]))
     assert [isinstance(outcome, ValueError) for outcome in done.outcomes] == [False, False, True, False, False]
     assert not done.out_of_memory
     assert done.computed == 5
 
 
 def test_a_batch_that_does_not_fit_is_halved() -> None:
-    done = forward_isolating(forward, [[1, 1, 1]] * 5)
+    done = forward_isolating(forward, inputs([[1, 1, 1]] * 5))
     assert [float(o[0]) for o in done.outcomes if not isinstance(o, Exception)] == [3.0] * 5
     assert done.out_of_memory
 
 
 def test_an_input_that_does_not_fit_alone_fails_alone() -> None:
-    done = forward_isolating(forward, [[1] * 9, [2]])
+    done = forward_isolating(forward, inputs([[1] * 9, [2]]))
     assert isinstance(done.outcomes[0], MemoryError)
     assert not isinstance(done.outcomes[1], Exception)
 
 
 def test_a_vector_that_is_not_finite_is_a_failure() -> None:
-    done = forward_isolating(forward, [[1], [999]])
+    done = forward_isolating(forward, inputs([[1], [999]]))
     assert isinstance(done.outcomes[1], NotFinite)
