@@ -39,6 +39,7 @@ from gateway.routes import (
     runs,
     sockets,
     tasks,
+    texts,
     uploads,
     webhooks,
 )
@@ -95,7 +96,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
         *(learning.hot, learning.router, models.router, predictions.router),
         *(events.router, sockets.router, notifications.router, webhooks.router),
-        *(code.router, runs.router, tasks.router),
+        *(code.router, runs.router, tasks.router, texts.router),
         *(uploads.router, health.router, asyncapi.router),
     ):
         app.include_router(part)

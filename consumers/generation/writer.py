@@ -1,47 +1,15 @@
 """One language model at work: what is asked for becomes tokens, and tokens become text."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer
 
+from consumers.generation.asking import Ask, Begun, Piece
 from consumers.generation.engine import Engine, Request
 from consumers.generation.prompts import Context, PromptTokenizer, of_chat, of_text
 from consumers.generation.sampling import Sampling
 from consumers.generation.wording import Wording
-from schemas.generation import ChatMessage, FinishReason, GenerateOptions, LanguageModel
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A text to be written."""
-
-    id: str
-    source: str | Sequence[ChatMessage]
-    """A prompt or a chat."""
-    options: GenerateOptions
-    seed: int
-    written: Sequence[int] = ()
-    """Tokens that an earlier run has written of it."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What one more token says."""
-
-    token: int
-    text: str
-    """Empty while it is no whole character, or may become a stop text."""
-    finish: FinishReason | None = None
-    """Set with the last."""
-
-
-@dataclass(frozen=True)
-class Begun:
-    prompt_tokens: int
-    dropped_messages: int
-    pieces: Sequence[Piece]
-    """Of what was written before; when its last one ends the text there is nothing more to do."""
+from schemas.generation import FinishReason, GenerateOptions, LanguageModel
 
 
 @dataclass(eq=False)
