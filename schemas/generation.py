@@ -11,9 +11,7 @@ MAX_PROMPT_LENGTH = 200_000  # characters
 MAX_MESSAGES = 1_000
 MAX_NEW_TOKENS = 16_384
 
-LanguageModelName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=200)
-]
+LanguageModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=200)]
 PromptText = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_LENGTH)]
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 

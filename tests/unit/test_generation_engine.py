@@ -110,7 +110,11 @@ def test_what_is_cancelled_makes_room_at_once(llama: PreTrainedModel) -> None:
 
 def test_another_engine_goes_on_with_what_was_written(llama: PreTrainedModel) -> None:
     """Greedily, and drawing: what is drawn follows from the seed and the place."""
-    for sampling in (Sampling(), Sampling(temperature=1.0, top_p=0.9, seed=5), Sampling(temperature=2.0, frequency=1.0)):
+    for sampling in (
+        Sampling(),
+        Sampling(temperature=1.0, top_p=0.9, seed=5),
+        Sampling(temperature=2.0, frequency=1.0),
+    ):
         whole = Request("0", PROMPTS[2], 24, sampling)
         text = run(_with(engine(llama), whole), [whole])["0"]
         rest = Request("0", PROMPTS[2], 24, sampling, written=text[:11])
