@@ -1,13 +1,11 @@
 """The inference pool: transformer models held in memory, fed with batches formed across jobs.
 
-Importing this package must stay cheap, since discovery imports every pool: torch and transformers are imported by
-`open_resources` when a process starts to serve, not before.
+Importing this package must stay cheap, since discovery imports every pool. torch and transformers are imported in the
+child process of the device (`engine`) and nowhere else.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from consumers.inference.registered import Registry
@@ -23,9 +21,10 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def open_resources(services: Services) -> AsyncIterator["Inference"]:
     """The models of this process. Closes after the running forward pass; what only waited is told to retry."""
-    resources = await asyncio.to_thread(import_module, "consumers.inference.resources")  # seconds, of torch
+    from consumers.inference.resources import open_inference
+
     registry = Registry(services.database, BlobStore(services.storage.blobs))
-    async with resources.open_inference(InferenceSettings(), registry) as inference:
+    async with open_inference(InferenceSettings(), registry) as inference:
         yield inference
 
 

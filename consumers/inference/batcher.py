@@ -1,19 +1,34 @@
-"""Dynamic batching: what queues up while a forward pass runs forms the next one. There is no timer."""
+"""Dynamic batching: what queues up while a forward pass runs forms the next one. There is no timer.
+
+A full batch is sent ahead while another one runs, so that the device need not wait for it; one that is not full still
+has time to grow.
+
+When the device's process dies, one of the inputs that it had may be why. They go again, in parts, nothing beside
+them, until the guilty one stands alone; if it was none of them, they are answered all the same.
+"""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from consumers.inference.batching import Isolated, Outcome, choose, forward_isolating
-from consumers.inference.ports import Encoder, Input, Vectors
-from consumers.runtime.verdicts import RetryLater
+from consumers.devices import DeviceLost
+from consumers.inference.batching import Isolated, Outcome, checked, choose
+from consumers.inference.pace import Pace
+from consumers.inference.ports import Input, Vectors
+from consumers.runtime.verdicts import RetryLater, Verdict
 from telemetry.metrics import BATCH_SIZE, PADDING_WASTE
 
 _WINDOW = 2048  # oldest inputs looked at for one batch, so that planning stays far below a forward's time
+_AHEAD = 1  # batches with the device beside the one that runs
+_PARTS = 8  # of 64 suspects: three deaths until one stands alone, where halving takes six
+_STRIKES = 2  # so many deaths of the device with one input alone are that input's doing
+_SHORTEST_LIMIT_S, _TIMES_EXPECTED = 60.0, 20.0  # after which a forward pass is stuck
+
+Forward = Callable[[Sequence[Input], float], Awaitable[Isolated]]
+"""Of a batch, within so many seconds of its own. Raises DeviceLost."""
 
 
 class InputFailed(Exception):
@@ -41,49 +56,53 @@ class _Request:
     run_s: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Waiting:
     request: _Request = field(repr=False)
     index: int
     input: Input
+    strikes: int = 0
+    """How often the device died while it computed nothing else."""
 
 
 class Batcher:
-    """Mixes the inputs of many requests into forward passes of one model, each within a budget of tokens.
-
-    `executor` must have a single thread: it serialises the device and keeps the event loop live.
-    """
+    """Mixes the inputs of many requests into forward passes of one model, each within a budget of tokens."""
 
     def __init__(
         self,
-        encoder: Encoder,
-        executor: Executor,
+        forward: Forward,
         max_tokens: int,
         *,
+        padded: bool,
         kind: str,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._encoder, self._executor, self._max_tokens = encoder, executor, max_tokens
-        self._clock = clock
+        self._compute, self._max_tokens, self._padded, self._clock = forward, max_tokens, padded, clock
         self._batch_size = BATCH_SIZE.labels(kind=kind)
         self._padding_waste = PADDING_WASTE.labels(kind=kind)
+        self.pace = Pace()
         self._waiting: deque[_Waiting] = deque()
-        self._running: asyncio.Task[None] | None = None
-        self._closed = False
+        self._suspects: deque[list[_Waiting]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._woken = self._closed = False
+
+    @property
+    def running(self) -> int:
+        """Batches with the device, waiting ones included."""
+        return len(self._running)
 
     async def compute(self, inputs: Sequence[Input]) -> Computed:
         """Wait for the vectors of all `inputs`, of which there must be one or more.
 
         Cancelling drops those that do not run yet. Raises InputFailed for the first one that fails, RetryLater when
-        the batcher closes.
+        the batcher closes, and the verdict with which the device refuses.
         """
         if self._closed:
             raise RetryLater("this worker is stopping")
         done: asyncio.Future[Computed] = asyncio.get_running_loop().create_future()
         request = _Request([None] * len(inputs), len(inputs), self._clock(), done)
         self._waiting.extend(_Waiting(request, index, each) for index, each in enumerate(inputs))
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
+        self._wake()
         try:
             return await done
         finally:
@@ -91,28 +110,42 @@ class Batcher:
                 self._drop(request)
 
     async def close(self) -> None:
-        """Refuse new requests, tell the waiting ones to come back, finish the running forward pass."""
+        """Refuse new requests, tell the waiting ones to come back, finish what is with the device."""
         self._closed = True
-        for waiting in self._waiting:
+        for waiting in (*self._waiting, *(each for part in self._suspects for each in part)):
             _fail(waiting.request, RetryLater("this worker is stopping"))
         self._waiting.clear()
-        if self._running is not None:
-            await self._running
+        self._suspects.clear()
+        await asyncio.gather(*self._running)
 
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                batch = self._next_batch()
-                try:
-                    await self._forward(batch)
-                except Exception as error:  # noqa: BLE001  a waiter that hears nothing would wait for ever
-                    self._settle(batch, [error] * len(batch), 0.0)
-        finally:
-            self._running = None
+    def _wake(self) -> None:
+        """When everything that arrives at this moment has."""
+        if not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._advance)
+
+    def _advance(self) -> None:
+        self._woken = False
+        while batch := self._next_batch():
+            running = asyncio.create_task(self._forward(batch))
+            self._running.add(running)
+            running.add_done_callback(self._ended)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        self._advance()
 
     def _next_batch(self) -> list[_Waiting]:
+        """Empty while there is nothing to do, or nothing that should not wait."""
+        if self._suspects:
+            return [] if self._running else self._suspects.popleft()
+        if not self._waiting or len(self._running) > _AHEAD:
+            return []
         head = list(islice(self._waiting, _WINDOW))
-        chosen = choose([len(waiting.input) for waiting in head], self._max_tokens, padded=self._encoder.padded)
+        lengths = [len(waiting.input) for waiting in head]
+        if self._running and sum(lengths) < self._max_tokens:
+            return []
+        chosen = choose(lengths, self._max_tokens, padded=self._padded)
         for _ in range(chosen[-1] + 1):
             self._waiting.popleft()
         taken = set(chosen)
@@ -121,22 +154,35 @@ class Batcher:
         return [head[position] for position in chosen]
 
     async def _forward(self, batch: list[_Waiting]) -> None:
-        inputs = [item.input for item in batch]
-        done, run_s = await asyncio.get_running_loop().run_in_executor(self._executor, self._compute, inputs)
-        self._settle(batch, done.outcomes, run_s)
-        self._learn(sum(map(len, inputs)), done)
+        tokens = sum(len(item.input) for item in batch)
+        limit_s = max(_SHORTEST_LIMIT_S, _TIMES_EXPECTED * self.pace.expected_s(tokens))
+        try:
+            done = await self._compute([item.input for item in batch], limit_s)
+            self._settle(batch, done.outcomes, done.run_s)
+            self._learn(tokens, done)
+        except DeviceLost as lost:
+            self._suspect(batch, lost)
+        except Exception as error:  # noqa: BLE001  a waiter that hears nothing would wait for ever
+            self._settle(batch, [error] * len(batch), 0.0)
 
-    def _compute(self, inputs: list[Input]) -> tuple[Isolated, float]:
-        """Timed in the thread: another model's batch may have to end first, and that is waiting."""
-        started = self._clock()
-        return forward_isolating(self._encoder.forward, inputs), self._clock() - started
+    def _suspect(self, batch: list[_Waiting], lost: DeviceLost) -> None:
+        if self._closed:
+            return self._settle(batch, [RetryLater("this worker is stopping")] * len(batch), 0.0)
+        if len(batch) == 1:
+            batch[0].strikes += 1
+            if batch[0].strikes >= _STRIKES:
+                return self._settle(batch, [lost], 0.0)
+        size = -(-len(batch) // _PARTS)
+        self._suspects.extend(batch[start : start + size] for start in range(0, len(batch), size))
+        return None
 
-    def _settle(self, batch: list[_Waiting], outcomes: list[Outcome], run_s: float) -> None:
+    def _settle(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome], run_s: float) -> None:
         for request in {item.request for item in batch}:
             request.run_s += run_s
-        for item, outcome in zip(batch, outcomes, strict=True):
+        for item, outcome in zip(batch, map(checked, outcomes), strict=True):
             if isinstance(outcome, Exception):
-                _fail(item.request, _because(InputFailed(item.index), outcome))
+                failed = outcome if isinstance(outcome, Verdict) else _because(InputFailed(item.index), outcome)
+                _fail(item.request, failed)
                 self._drop(item.request)
             else:
                 self._keep(item, outcome)
@@ -153,11 +199,14 @@ class Batcher:
         self._batch_size.observe(len(done.outcomes))
         if done.computed:
             self._padding_waste.observe(max(0.0, 1 - tokens / done.computed))
+            self.pace.learn(done.computed, done.run_s)
         if done.out_of_memory:
             self._max_tokens = max(1, min(self._max_tokens, tokens) // 2)
 
     def _drop(self, request: _Request) -> None:
         self._waiting = deque(waiting for waiting in self._waiting if waiting.request is not request)
+        parts = ([each for each in part if each.request is not request] for part in self._suspects)
+        self._suspects = deque(part for part in parts if part)
 
 
 def _fail(request: _Request, error: Exception) -> None:

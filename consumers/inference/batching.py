@@ -54,6 +54,7 @@ class Isolated:
     """Tokens that went through the network, padding included."""
     out_of_memory: bool = False
     """The batch as a whole was too large for the device."""
+    run_s: float = 0.0
 
 
 def forward_isolating(forward: Callable[[Sequence[Input]], Forwarded], batch: Sequence[Input]) -> Isolated:
@@ -69,8 +70,10 @@ def forward_isolating(forward: Callable[[Sequence[Input]], Forwarded], batch: Se
         left, right = forward_isolating(forward, batch[:middle]), forward_isolating(forward, batch[middle:])
         too_large = isinstance(error, MemoryError)
         return Isolated(left.outcomes + right.outcomes, left.computed + right.computed, too_large)
-    return Isolated([_checked(vector) for vector in done.vectors], done.computed)
+    return Isolated(list(done.vectors), done.computed)
 
 
-def _checked(vector: Vectors) -> Outcome:
-    return vector if np.isfinite(vector).all() else NotFinite("the model's answer is not finite")
+def checked(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, Exception) or np.isfinite(outcome).all():
+        return outcome
+    return NotFinite("the model's answer is not finite")

@@ -1,4 +1,4 @@
-"""What the batcher and the handler need of a model, without knowing torch."""
+"""What the worker and its device's child tell each other of models. The worker does not know torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from consumers.encoders.entities import Piece
+from consumers.encoders.layout import Layout
+from consumers.encoders.sources import ModelSource
+from consumers.inference.registered import Registered
+from schemas.learning import LearningTask
 
 Vectors = NDArray[np.float32]
 
@@ -61,6 +65,8 @@ class Labels:
 
 
 class Encoder(Protocol):
+    """In the child, for one thread."""
+
     identity: ModelIdentity
     padded: bool
     """A batch costs its longest input times its size; otherwise the sum of its lengths."""
@@ -71,6 +77,8 @@ class Encoder(Protocol):
 
 
 class Reader(Protocol):
+    """Made in the child with the model, and pickled for the worker."""
+
     def read(self, texts: Sequence[str]) -> list[Tokens]:
         """One per text, cut to what the model reads. Safe to call from several threads."""
         ...
@@ -83,3 +91,42 @@ class Loaded:
     nbytes: int
     """Weights and what came with them, measured."""
     labels: Labels = Labels()
+
+
+@dataclass(frozen=True)
+class Files:
+    """A directory to load as the model of a job kind."""
+
+    kind: str
+    source: ModelSource
+    layout: Layout
+
+    def __str__(self) -> str:
+        return self.source.name
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A registered model's file, and what the model must have learned."""
+
+    found: Registered
+    content: bytes
+    task: LearningTask
+
+    def __str__(self) -> str:
+        return str(self.found)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the child tells of a model that it has loaded."""
+
+    identity: ModelIdentity
+    reader: Reader
+    labels: Labels
+    padded: bool
+    """A batch costs its longest input times its size; otherwise the sum of its lengths."""
+    nbytes: int
+    load_s: float
+    batch_tokens: int
+    """The most that a batch may cost."""

@@ -16,7 +16,8 @@ _log = structlog.get_logger(__name__)
 
 
 class Residents(Protocol):
-    nbytes: int
+    @property
+    def nbytes(self) -> int: ...
 
     async def close(self) -> None: ...
 

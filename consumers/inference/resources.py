@@ -1,37 +1,28 @@
-"""What the handlers of one process share: the resident models, one thread that computes and one that loads."""
+"""What the handlers of one process share: the resident models, and the device that computes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
+from consumers.devices import Device
 from consumers.encoders.layout import read_layout
-from consumers.encoders.reading import best_device
 from consumers.encoders.sources import find_model
-from consumers.inference.loading import load_classifier, load_embedder, load_tagger
-from consumers.inference.ports import Loaded
+from consumers.inference.ports import Archive, Files
 from consumers.inference.registered import Registered, Registry
+from consumers.inference.remote import RemoteModel
 from consumers.inference.residency import ModelCache, Plan
 from consumers.inference.settings import InferenceSettings
 from consumers.inference.text_model import TextModel
-from consumers.inference.threads import usable_cores
-from consumers.inference.trained import load_trained
-from consumers.runtime.verdicts import RetryLater
 from schemas.jobs.text_classify import TEXT_CLASSIFY
-from schemas.jobs.text_embed import TEXT_EMBED
 from schemas.jobs.text_ner import TEXT_NER
 from schemas.kinds import AnyKind
 from schemas.learning import LearningTask
 from schemas.texts import REGISTRY_PREFIX
 
-_CPU_BATCH_TOKENS = 1024  # from 512 to 4,096 throughput was the same within noise, and small batches answer sooner
-_GPU_BATCH_TOKENS = 16_384
+ENGINE = "consumers.inference.engine:Engine"
 
-_READERS = {TEXT_EMBED.name: load_embedder, TEXT_CLASSIFY.name: load_classifier, TEXT_NER.name: load_tagger}
 _TASKS = {
     TEXT_CLASSIFY.name: LearningTask.TEXT_CLASSIFICATION,
     TEXT_NER.name: LearningTask.TOKEN_CLASSIFICATION,
@@ -54,6 +45,7 @@ class Wanted:
 class Inference:
     models: ModelCache[Wanted, TextModel]
     registry: Registry
+    device: Device
 
     @asynccontextmanager
     async def model(self, kind: AnyKind, principal: str, name: str) -> AsyncIterator[TextModel]:
@@ -66,60 +58,42 @@ class Inference:
 
 
 @asynccontextmanager
-async def open_inference(settings: InferenceSettings, registry: Registry) -> AsyncIterator[Inference]:
-    """Nothing is loaded until the first job asks for it."""
-    threads = settings.threads or usable_cores()
-    torch.set_num_threads(threads)
-    # PyTorch counts threads per calling thread, so the one that computes is told itself.
-    compute = ThreadPoolExecutor(1, "inference-compute", torch.set_num_threads, (threads,))
-    loader = ThreadPoolExecutor(1, "inference-loader")
-    shelf = _Shelf(settings, registry, compute, loader)
-    models = ModelCache(shelf.find, settings.memory_bytes)
-    try:
-        yield Inference(models, registry)
-    finally:
-        await models.close()
-        compute.shutdown()
-        loader.shutdown()
+async def open_inference(
+    settings: InferenceSettings, registry: Registry, engine: str = ENGINE
+) -> AsyncIterator[Inference]:
+    """With the device's child process started. No model is loaded until the first job asks for it."""
+    async with Device(engine, settings) as device:
+        await device.child()
+        models = ModelCache(_Shelf(settings, registry, device).find, settings.memory_bytes)
+        try:
+            yield Inference(models, registry, device)
+        finally:
+            await models.close()
 
 
 @dataclass(frozen=True)
 class _Shelf:
     settings: InferenceSettings
     registry: Registry
-    compute: Executor
-    loader: Executor
+    device: Device
 
     async def find(self, wanted: Wanted) -> Plan[TextModel]:
         if isinstance(wanted.model, Registered):
-            return Plan(wanted.model.file.bytes, partial(self._load_registered, wanted, wanted.model))
+            read = partial(self._archive, wanted.model, _TASKS[wanted.kind])
+            return Plan(wanted.model.file.bytes, partial(self._load, wanted, read))
         source = await asyncio.to_thread(find_model, wanted.model, self.settings)
         layout = await asyncio.to_thread(read_layout, source)
-        read = partial(_READERS[wanted.kind], source, layout, self.device, self.dtype)
-        return Plan(layout.weights_bytes, partial(self._load, wanted, read))
+        files = Files(wanted.kind, source, layout)
+        return Plan(layout.weights_bytes, partial(self._load, wanted, partial(_given, files)))
 
-    async def _load_registered(self, wanted: Wanted, found: Registered) -> TextModel:
-        content = await self.registry.content(found)
-        read = partial(load_trained, found, content, _TASKS[wanted.kind], self.device, self.dtype)
-        return await self._load(wanted, read)
+    async def _load(self, wanted: Wanted, read: Callable[[], Awaitable[Files | Archive]]) -> TextModel:
+        remote = RemoteModel(self.device, read, self.settings.dtype)
+        await remote.place()
+        return TextModel(remote, kind=wanted.kind)
 
-    async def _load(self, wanted: Wanted, read: Callable[[], Loaded]) -> TextModel:
-        try:
-            loaded = await asyncio.get_running_loop().run_in_executor(self.loader, read)
-        except MemoryError as error:
-            raise RetryLater(f"no memory for {wanted} on {self.device}: {error}") from error
-        return TextModel(loaded, self.compute, self._batch_tokens, kind=wanted.kind)
+    async def _archive(self, found: Registered, task: LearningTask) -> Archive:
+        return Archive(found, await self.registry.content(found), task)
 
-    @property
-    def device(self) -> torch.device:
-        return best_device() if self.settings.device == "auto" else torch.device(self.settings.device)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        found: torch.dtype = getattr(torch, self.settings.dtype)
-        return found
-
-    @property
-    def _batch_tokens(self) -> int:
-        default = _CPU_BATCH_TOKENS if self.device.type == "cpu" else _GPU_BATCH_TOKENS
-        return self.settings.max_batch_tokens or default
+async def _given(files: Files) -> Files:
+    return files

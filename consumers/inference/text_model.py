@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
+from consumers.devices import DeviceLost
 from consumers.inference.batcher import Batcher, InputFailed
 from consumers.inference.batching import NotFinite
-from consumers.inference.ports import Loaded, ModelIdentity, Tokens, Vectors
+from consumers.inference.ports import Facts, Labels, ModelIdentity, Tokens, Vectors
+from consumers.inference.remote import RemoteModel
 from consumers.runtime.verdicts import Reject, RetryLater
 from schemas.texts import Timing
 
@@ -38,14 +39,30 @@ class Answer:
 class TextModel:
     """Implements `residency.Residents`."""
 
-    def __init__(self, loaded: Loaded, executor: Executor, max_batch_tokens: int, *, kind: str) -> None:
-        self.nbytes, self.labels = loaded.nbytes, loaded.labels
-        self._encoder, self._reader = loaded.encoder, loaded.reader
-        self._batcher = Batcher(loaded.encoder, executor, max_batch_tokens, kind=kind)
+    def __init__(self, remote: RemoteModel, *, kind: str) -> None:
+        self._remote, self._reader = remote, remote.facts.reader
+        self._batcher = Batcher(remote.forward, self.facts.batch_tokens, padded=self.facts.padded, kind=kind)
+
+    @property
+    def facts(self) -> Facts:
+        return self._remote.facts
+
+    @property
+    def nbytes(self) -> int:
+        return self.facts.nbytes
+
+    @property
+    def labels(self) -> Labels:
+        return self.facts.labels
 
     @property
     def identity(self) -> ModelIdentity:
-        return self._encoder.identity
+        return self.facts.identity
+
+    @property
+    def running(self) -> int:
+        """Batches with the device."""
+        return self._batcher.running
 
     async def answer(self, texts: Sequence[str], *, truncate: bool = True) -> Answer:
         """Raises Reject for a text that the model cannot read, or not as a whole when `truncate` is off, RetryLater
@@ -60,6 +77,7 @@ class TextModel:
 
     async def close(self) -> None:
         await self._batcher.close()
+        await self._remote.evict()
 
     async def _read(self, texts: Sequence[str]) -> list[Tokens]:
         if sum(map(len, texts)) <= _INLINE_CHARACTERS:
@@ -72,6 +90,9 @@ def verdict(failed: InputFailed) -> Exception:
         return Reject(f"/inputs/{failed.index}: {failed.__cause__}; leave it out", type="input-unusable")
     if isinstance(failed.__cause__, MemoryError):
         return RetryLater(f"/inputs/{failed.index}: no memory to run it alone")
+    if isinstance(failed.__cause__, DeviceLost):
+        detail = f"/inputs/{failed.index}: {failed.__cause__}, each time it was computed; leave it out"
+        return Reject(detail, type="input-unusable")
     return failed
 
 

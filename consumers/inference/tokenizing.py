@@ -36,6 +36,13 @@ class TextReader:
         ]
 
 
+class CharacterReader:
+    """Implements `ports.Reader` for a model that is no single encoder: its tokens are the characters of a text."""
+
+    def read(self, texts: Sequence[str]) -> list[Tokens]:
+        return [Tokens(Input([ord(character) for character in text]), truncated=False) for text in texts]
+
+
 class PairReader:
     """Pairs of texts, as the tokenizer joins them. Each text is tokenised once, however many pairs it is in."""
 

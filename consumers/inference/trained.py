@@ -13,8 +13,9 @@ from consumers.encoders.refusals import unsupported
 from consumers.inference.loading import ready
 from consumers.inference.memory import MemoryMeter
 from consumers.inference.network import headed
-from consumers.inference.ports import Forwarded, Input, Labels, Loaded, ModelIdentity, Tokens
+from consumers.inference.ports import Forwarded, Input, Labels, Loaded, ModelIdentity
 from consumers.inference.registered import Registered
+from consumers.inference.tokenizing import CharacterReader
 from consumers.learning.archive import ModelBroken
 from consumers.learning.finetuning.state import FineTuning
 from consumers.learning.model import TrainedModel
@@ -57,16 +58,9 @@ def load_trained(
     return Loaded(PredictingEncoder(identity, model), CharacterReader(), meter.growth(), labels)
 
 
-class CharacterReader:
-    """Implements `ports.Reader` for a model that is no single encoder: its tokens are the characters of a text."""
-
-    def read(self, texts: Sequence[str]) -> list[Tokens]:
-        return [Tokens(Input([ord(character) for character in text]), truncated=False) for text in texts]
-
-
 class PredictingEncoder:
-    """Implements `ports.Encoder` for such a model: its logits are the logarithms of probabilities. Members that read
-    tokens cut for themselves, which nobody counts."""
+    """Implements `ports.Encoder` for a model that is no single encoder: its logits are the logarithms of
+    probabilities. Members that read tokens cut for themselves, which nobody counts."""
 
     padded = False
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.inference.batching import NotFinite, choose, forward_isolating
+from consumers.inference.batching import NotFinite, checked, choose, forward_isolating
 from consumers.inference.ports import Forwarded, Input
 
 lengths_strategy = st.lists(st.integers(1, 256), min_size=1, max_size=60)
@@ -70,5 +70,6 @@ def test_an_input_that_does_not_fit_alone_fails_alone() -> None:
 
 
 def test_a_vector_that_is_not_finite_is_a_failure() -> None:
-    done = forward_isolating(forward, inputs([[1], [999]]))
-    assert isinstance(done.outcomes[1], NotFinite)
+    fine, broken = forward_isolating(forward, inputs([[1], [999]])).outcomes
+    assert checked(fine) is fine
+    assert isinstance(checked(broken), NotFinite)

@@ -98,7 +98,7 @@ async def test_probabilities_equal_those_of_transformers(
     np.testing.assert_allclose(scores(result, list(LABELS.values())), expected, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 0.1
     async with inference.model(TEXT_CLASSIFY, OWNER, path.name) as model:
-        assert model._encoder.padded is padded
+        assert model.facts.padded is padded
 
 
 async def test_logits_do_not_depend_on_the_batch(inference: Inference, models: Path) -> None:

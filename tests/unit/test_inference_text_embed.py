@@ -131,7 +131,7 @@ async def test_other_architectures_equal_transformers_too(
     limit = 65 if make is tiny_roberta else 512  # its first position comes after that of the padding
     np.testing.assert_allclose(np.array(result.outputs), directly(path, texts, limit, unit=False), atol=1e-5)
     async with inference.model(TEXT_EMBED, OWNER, make.__name__) as model:
-        assert model._encoder.padded is padded
+        assert model.facts.padded is padded
 
 
 @pytest.mark.parametrize("how", ["cls", "max"])

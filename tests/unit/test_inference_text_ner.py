@@ -100,7 +100,7 @@ async def test_entities_equal_those_of_transformers(
                 assert all(each.text == text[each.start : each.end] for each in found)
             assert sum(map(len, result.outputs)) > len(TEXTS)
     async with inference.model(TEXT_NER, OWNER, path.name) as model:
-        assert model._encoder.padded is padded
+        assert model.facts.padded is padded
 
 
 async def test_the_result_says_who_answered_and_what_was_cut(inference: Inference, models: Path) -> None:
