@@ -34,6 +34,7 @@ from gateway.routes import (
     learning,
     models,
     notifications,
+    openai,
     predictions,
     profiles,
     runs,
@@ -96,7 +97,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
         *(learning.hot, learning.router, models.router, predictions.router),
         *(events.router, sockets.router, notifications.router, webhooks.router),
-        *(code.router, runs.router, tasks.router, texts.router),
+        *(code.router, runs.router, tasks.router, texts.router, openai.router),
         *(uploads.router, health.router, asyncapi.router),
     ):
         app.include_router(part)

@@ -38,6 +38,14 @@ class _Request:
     wait_s: float
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """A job that is requested, or was by an earlier request of the same meaning."""
+
+    job_id: str
+    generation: int
+
+
 class Submission:
     def __init__(
         self, outbox: Outbox, feed: FeedReader, view: JobView, source: str, settings: GatewaySettings
@@ -73,6 +81,12 @@ class Submission:
         found = None if key is None else await self._view.look(job_id_for(principal, _route(request), key))
         return {} if found is None else (await self._view.resource(found)).params or {}
 
+    async def accepted(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> Accepted:
+        """For routes that answer otherwise than with the job. Raises as `from_body`."""
+        asked = self._asked(request, principal, kind, params)
+        replayed = await self._publish(asked)
+        return Accepted(asked.envelope.job_id, 0 if replayed is None else int(replayed.fields["generation"]))
+
     async def _submit(self, request: Request, principal: str, kind: AnyKind, params: Any, at: str) -> Response:
         try:
             command: Contract = kind.command.model_validate(params)
@@ -84,17 +98,21 @@ class Submission:
             changed = None
             if asked.wait_s:
                 changed = await stack.enter_async_context(self._feed.listening(asked.envelope.job_id))
-            replayed = await self._replayed(asked)
-            # A command that a full work queue refused has reached the ledger all the same: so it is published again
-            # as long as no worker need have seen it. The job may run twice and counts once. While the broker is away,
-            # the reaper has to bring it back.
-            if replayed is None or (replayed.untouched and self.outbox.publisher.connected):
-                failpoints.reach("gateway.before-publish")
-                await self.outbox.request(asked.envelope, asked.params)
-                failpoints.reach("gateway.after-confirm")
-            if replayed is None:
-                metrics.JOBS_ACCEPTED.labels(kind.name).inc()
-            return await self._answer(asked, replayed, changed)
+            return await self._answer(asked, await self._publish(asked), changed)
+
+    async def _publish(self, asked: _Request) -> Snapshot | None:
+        """The job of an earlier request, when it is a repeat."""
+        replayed = await self._replayed(asked)
+        # A command that a full work queue refused has reached the ledger all the same: so it is published again as
+        # long as no worker need have seen it. The job may run twice and counts once. While the broker is away, the
+        # reaper has to bring it back.
+        if replayed is None or (replayed.untouched and self.outbox.publisher.connected):
+            failpoints.reach("gateway.before-publish")
+            await self.outbox.request(asked.envelope, asked.params)
+            failpoints.reach("gateway.after-confirm")
+        if replayed is None:
+            metrics.JOBS_ACCEPTED.labels(asked.kind.name).inc()
+        return replayed
 
     def _asked(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> _Request:
         headers = request.headers

@@ -1,12 +1,11 @@
 """Reading along while a language model writes: live while Redis has it, else from the job's result."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.dependencies import Parts
-from gateway.view import Snapshot
 from schemas.lifecycle import JobState
 from schemas.resources import Job
 from storage.feed import FeedUnavailable
@@ -36,16 +35,18 @@ class Ended:
 Told = Piece | Void | Ended
 
 
-async def follow(parts: Parts, found: Snapshot, after: int, keep_alive_s: float) -> AsyncIterator[Told | None]:
+async def follow(
+    parts: Parts, job_id: str, generation: int, after: int, keep_alive_s: float
+) -> AsyncGenerator[Told | None, None]:
     """What is written behind `after` tokens, and the job's end, unless the gateway stops before; None where a
     keep-alive is due."""
     reader = _Reader(after)
-    key = live_text_key(found.job_id, found.fields["generation"])
+    key = live_text_key(job_id, generation)
     loop = asyncio.get_running_loop()
     quiet_since = loop.time()
-    async with parts.feed.listening(found.job_id, key) as changed:
+    async with parts.feed.listening(job_id, key) as changed:
         while not parts.closing.is_set():
-            job = await parts.view.look(found.job_id)  # first: what a job that has ended wrote is all there
+            job = await parts.view.look(job_id)  # first: what a job that has ended wrote is all there
             for piece in reader.read(await _live(parts, key, reader.after)):
                 yield piece
                 quiet_since = loop.time()

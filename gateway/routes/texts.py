@@ -33,7 +33,7 @@ async def stream(job_id: str, request: Request, principal: Principal, parts: Par
 
 
 async def _events(parts: Parts, found: Snapshot, after: int) -> AsyncIterator[str]:
-    async for told in follow(parts, found, after, KEEP_ALIVE_S):
+    async for told in follow(parts, found.job_id, found.fields["generation"], after, KEEP_ALIVE_S):
         match told:
             case None:
                 yield KEEP_ALIVE
