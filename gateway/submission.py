@@ -81,9 +81,17 @@ class Submission:
         found = None if key is None else await self._view.look(job_id_for(principal, _route(request), key))
         return {} if found is None else (await self._view.resource(found)).params or {}
 
-    async def accepted(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> Accepted:
+    def job_id(self, request: Request, principal: str) -> str:
+        """Of the job that this request asks for: a new one, or the one that its idempotency key means. Raises
+        ProblemError."""
+        key = preferences.idempotency_key(request.headers)
+        return new_job_id() if key is None else job_id_for(principal, _route(request), key)
+
+    async def accepted(
+        self, request: Request, principal: str, kind: AnyKind, params: Contract, job_id: str | None = None
+    ) -> Accepted:
         """For routes that answer otherwise than with the job. Raises as `from_body`."""
-        asked = self._asked(request, principal, kind, params)
+        asked = self._asked(request, principal, kind, params, job_id)
         replayed = await self._publish(asked)
         return Accepted(asked.envelope.job_id, 0 if replayed is None else int(replayed.fields["generation"]))
 
@@ -114,17 +122,18 @@ class Submission:
             metrics.JOBS_ACCEPTED.labels(asked.kind.name).inc()
         return replayed
 
-    def _asked(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> _Request:
+    def _asked(
+        self, request: Request, principal: str, kind: AnyKind, params: Contract, job_id: str | None = None
+    ) -> _Request:
         headers = request.headers
-        key = preferences.idempotency_key(headers)
         envelope = command_envelope(
             kind,
-            job_id=new_job_id() if key is None else job_id_for(principal, _route(request), key),
+            job_id=job_id or self.job_id(request, principal),
             principal=principal,
             source=self.source,
             traceparent=request.scope["millrace.traceparent"],
             correlation_id=request.scope["millrace.request_id"],
-            idempotency_key=key,
+            idempotency_key=preferences.idempotency_key(headers),
             deadline=preferences.deadline(headers),
         )
         return _Request(kind, params, envelope, preferences.wait_s(headers, self._settings.max_wait_s))

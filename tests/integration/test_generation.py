@@ -25,11 +25,7 @@ def models(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A model that never ends a text by itself."""
     monkeypatch.setenv("MILLRACE_GENERATION_DEVICE", "cpu")
     monkeypatch.setenv("MILLRACE_GENERATION_THREADS", "1")
-    model = tiny_llama(eos_token_id=None, max_position_embeddings=4096)
-    model.generation_config.eos_token_id = None
-    path = save(model, tmp_path / "models" / "tiny")
-    config = path / "tokenizer_config.json"
-    config.write_text(config.read_text().replace('"eos_token": "<|end|>"', '"eos_token": null'))
+    save(tiny_llama(max_position_embeddings=4096), tmp_path / "models" / "tiny", endless=True)
 
 
 async def generate(client: httpx.AsyncClient, **params: Any) -> dict[str, Any]:

@@ -40,7 +40,7 @@ async def connected(*pools: str) -> AsyncIterator[tuple[AsyncOpenAI, httpx.Async
 def models(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_GENERATION_DEVICE", "cpu")
     monkeypatch.setenv("MILLRACE_GENERATION_THREADS", "1")
-    save(tiny_llama(), tmp_path / "models" / "tiny")
+    save(tiny_llama(max_position_embeddings=4096), tmp_path / "models" / "tiny", endless=True)
 
 
 async def test_a_chat_is_answered_whole_and_in_pieces() -> None:
@@ -69,13 +69,14 @@ async def test_a_chat_is_answered_whole_and_in_pieces() -> None:
             await official.chat.completions.create(**{**CHAT, "model": "none"}, stream=True)
         assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
         with pytest.raises(openai.BadRequestError) as long:
-            await official.chat.completions.create(**{**CHAT, "max_completion_tokens": 250})
+            await official.chat.completions.create(**{**CHAT, "max_completion_tokens": 4_090})
         assert (long.value.code, long.value.param) == ("context_length_exceeded", "messages")
 
-        endless = {**CHAT, "max_completion_tokens": 230, "messages": CHAT["messages"][1:]}
-        await (await official.chat.completions.create(**endless, stream=True)).close()
-        jobs = (await client.get("/v1/jobs?kind=text.generate")).json()["items"]
-        assert len(jobs) == 7
+        left = await official.chat.completions.create(**{**CHAT, "max_completion_tokens": 4_000}, stream=True)
+        await anext(left)
+        await left.close()
+        job_id = (await client.get("/v1/jobs?kind=text.generate&limit=1")).json()["items"][0]["id"]
+        assert (await client.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=30"})).json()["status"] == "cancelled"
 
 
 async def test_what_cannot_be_done_is_refused_by_name() -> None:

@@ -45,7 +45,13 @@ def tiny_llama(**options: Any) -> PreTrainedModel:
     return made
 
 
-def save(model: PreTrainedModel, path: Path, chat_template: str | None = CHAT_TEMPLATE) -> Path:
+def save(
+    model: PreTrainedModel, path: Path, chat_template: str | None = CHAT_TEMPLATE, *, endless: bool = False
+) -> Path:
+    """An endless one never ends a text by itself."""
+    made = tokenizer(chat_template)
+    if endless:
+        made.eos_token = model.generation_config.eos_token_id = model.config.eos_token_id = None
     model.save_pretrained(path)
-    tokenizer(chat_template).save_pretrained(path)
+    made.save_pretrained(path)
     return path
