@@ -164,14 +164,15 @@ async def _said(
     """The places first, so that no answer is without one; then the job. Raises ProblemError, PublishFailed,
     StoreUnavailable."""
     job_id = parts.submission.job_id(request, principal)
-    database = parts.database
+    database, headers = parts.database, {}
     known = await parts.store.reading(conversations.asked(database, conversation.id, job_id))
     if known:
         said, answer = known
         if said.content != asked.content:
             raise ProblemError("idempotency-key-reused", "Idempotency-Key: it was used for another message")
+        headers = {"Idempotent-Replayed": "true"}
         if await parts.view.look(job_id) is not None:
-            return said, answer, {"Idempotent-Replayed": "true"}
+            return said, answer, headers
         wanted, _ = await params(parts, conversation, asked.content, asked.options, before=said.number)
     else:
         wanted, number = await params(parts, conversation, asked.content, asked.options)
@@ -185,7 +186,7 @@ async def _said(
             await conversations.unsay(database, said, answer)
         raise
     await conversations.change(database, conversation.id, {"updated_at": answer.created_at})
-    return said, answer, {}
+    return said, answer, headers
 
 
 async def _exchange(parts: Parts, said: StoredMessage, answer: StoredMessage) -> Exchange:

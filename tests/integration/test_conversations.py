@@ -83,7 +83,7 @@ async def test_the_model_is_told_what_was_said_before() -> None:
 
         await say(client, at, "water " * 60)
         dropped = await say(client, at, "Now?")
-        assert dropped["answer"]["dropped_messages"] == 4
+        assert dropped["answer"]["dropped_messages"] == 2
         refused = await say(client, at, "water " * 90, options={"max_tokens": 12, "overflow": "refuse"})
         assert refused["answer"]["status"] == "failed"
         assert refused["answer"]["error"]["type"] == "/problems/input-too-long"
