@@ -34,7 +34,7 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready rabbitmq  ## make bench NAME=pipeline|latency|accept|replay|ingest|profiling|training|resume|predict|subscribers|sandbox
+bench: .venv/ready rabbitmq  ## make bench NAME=pipeline|latency|accept|replay|ingest|profiling|training|resume|predict|subscribers|sandbox|encoder
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 up: .venv/ready rabbitmq  ## Start the local stack and stay with it; Ctrl-C stops it

@@ -38,6 +38,16 @@ class Truncation(Contract):
     """Cut an input at what the model reads. Otherwise a longer one is refused."""
 
 
+class HeadedModel(Contract):
+    """What answered."""
+
+    name: str
+    sha256: str
+    """Digest of the weights file."""
+    dtype: str
+    device: str
+
+
 class LabellingModel(Contract):
     """What answered."""
 

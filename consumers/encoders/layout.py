@@ -44,6 +44,14 @@ class Layout:
         return sum(path.stat().st_size for path in self.weights)
 
 
+@dataclass(frozen=True)
+class Mask:
+    """What a tokenizer has for blanks."""
+
+    text: str
+    token: int
+
+
 def read_layout(source: ModelSource) -> Layout:
     """Raises Reject (`model-unsupported`) for modules, poolings and file formats that we cannot run."""
     modules = _modules(source)

@@ -12,6 +12,8 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -20,7 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from consumers.encoders.layout import Layout
+from consumers.encoders.layout import Layout, Mask
 from consumers.encoders.refusals import unsupported
 from consumers.encoders.sources import ModelSource
 
@@ -77,6 +79,20 @@ def read_causal(source: ModelSource, layout: Layout, config: PreTrainedConfig, d
     return _complete(source, model, report["missing_keys"])
 
 
+def read_answerer(
+    source: ModelSource, layout: Layout, config: PreTrainedConfig, dtype: torch.dtype
+) -> PreTrainedModel:
+    """An encoder with its head for answering questions, in evaluation mode."""
+    model, report = AutoModelForQuestionAnswering.from_pretrained(layout.path, **_how(config, dtype))
+    return _complete(source, model, report["missing_keys"])
+
+
+def read_filler(source: ModelSource, layout: Layout, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """An encoder with its head for filling blanks, in evaluation mode."""
+    model, report = AutoModelForMaskedLM.from_pretrained(layout.path, **_how(config, dtype))
+    return _complete(source, model, report["missing_keys"])
+
+
 def without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
     """As an argument of the encoder's class."""
     return {"add_pooling_layer": False} if config.model_type in _WITH_OPTIONAL_POOLER else {}
@@ -110,11 +126,16 @@ def read_tokenizer(layout: Layout, config: PreTrainedConfig, most: int | None = 
     return tokenizer
 
 
+def read_mask(layout: Layout) -> Mask | None:
+    """None when the tokenizer has none."""
+    wrapper = AutoTokenizer.from_pretrained(layout.path, **_DATA_ONLY)
+    return None if wrapper.mask_token is None else Mask(wrapper.mask_token, wrapper.mask_token_id)
+
+
 def _how(config: PreTrainedConfig, dtype: torch.dtype) -> dict[str, Any]:
     return {
         "config": config,
         "dtype": dtype,
-        "attn_implementation": "sdpa",
         "use_safetensors": True,
         "output_loading_info": True,
         **DATA_ONLY,

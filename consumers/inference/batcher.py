@@ -143,9 +143,10 @@ class Batcher:
             return []
         head = list(islice(self._waiting, _WINDOW))
         lengths = [len(waiting.input) for waiting in head]
-        if self._running and sum(lengths) < self._max_tokens:
+        budget = self.pace.enough_tokens(self._max_tokens)
+        if self._running and sum(lengths) < budget:
             return []
-        chosen = choose(lengths, self._max_tokens, padded=self._padded)
+        chosen = choose(lengths, budget, padded=self._padded)
         for _ in range(chosen[-1] + 1):
             self._waiting.popleft()
         taken = set(chosen)

@@ -13,7 +13,6 @@ from consumers.inference.padded import forward_padded
 from consumers.inference.ports import Forwarded, Input, ModelIdentity
 
 _log = structlog.get_logger(__name__)
-_PROBE = [[2, 3, 4, 5, 6, 7, 8], [3, 4], [9, 8, 7], [5, 4, 3]]  # the first one as a pair
 _TOLERANCE = {torch.float32: 1e-4}  # relative to the largest component; rounding of narrower types exceeds it
 _NARROW_TOLERANCE = 5e-2
 
@@ -24,6 +23,8 @@ class TransformerEncoder:
     def __init__(self, identity: ModelIdentity, network: Network) -> None:
         self.identity = identity
         self.padded = True
+        self.vocabulary: int = network.model.config.vocab_size
+        self.blank = network.halves.blank if network.halves else None
         self._network = network
         self._pad_id = network.model.config.pad_token_id or 0
         self._pack_if_equal()
@@ -46,8 +47,7 @@ class TransformerEncoder:
 
     def _pack_if_equal(self) -> None:
         """Switch to packing when it gives what padding gives. Also the first, slow, forward pass."""
-        pair = [0, 0, 0, 1, 1, 1, 1] if self._network.reads_segments else None
-        probe = [Input(ids, None if at else pair) for at, ids in enumerate(_PROBE)]
+        probe = _probe(self._network)
         expected = np.concatenate(self.forward(probe).vectors)
         if not can_pack(self._network):
             return
@@ -61,6 +61,16 @@ class TransformerEncoder:
             _log.warning("model.packing_differs", model=self.identity.name, difference=difference)
             model.set_attn_implementation(before)
             self.padded = True
+
+
+def _probe(network: Network) -> list[Input]:
+    """Several lengths, the first as a pair where the model makes a difference, each with a blank for one that fills
+    them. What is said of blanks is said of the same tokens: the likeliest may change places by rounding."""
+    blank = network.halves.blank if network.halves else None
+    first = 2 if blank is None else blank
+    pair = [0, 0, 0, 1, 1, 1, 1] if network.reads_segments else None
+    others = [[3, 4, 5, 6, 7, 8], [4], [8, 7], [4, 3]]
+    return [Input([first, *ids], None if at else pair, choices=range(2, 9)) for at, ids in enumerate(others)]
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

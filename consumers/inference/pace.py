@@ -2,7 +2,8 @@
 
 _MEMORY = 0.98  # of what was learned, kept at each new pass: some fifty count
 _FAR_OFF = 3.0  # a pass that takes so many times what is expected is counted as taking that: the machine was busy
-_OVERHEAD = 0.05  # of the time of a batch that is large enough
+_FEWEST_TOKENS = 1_024
+_OVERHEAD = 0.1  # of the time that its tokens take, in a batch that is large enough
 
 
 class Pace:
@@ -38,4 +39,4 @@ class Pace:
     def enough_tokens(self, most: int) -> int:
         """In a batch, so that more of them would hardly raise the throughput and only make it answer later."""
         a, b = self.line
-        return min(most, int(a / (b * _OVERHEAD))) if b else most
+        return min(most, max(_FEWEST_TOKENS, int(a / (b * _OVERHEAD)) if b else 0))

@@ -16,10 +16,7 @@ def forward_padded(network: Network, batch: Sequence[Input], pad_id: int) -> tup
     """For each input what the network says, float32 on the CPU, and the tokens computed."""
     arrays = _arrays(batch, pad_id)
     on_device = {name: torch.from_numpy(array).to(network.model.device) for name, array in arrays.items()}
-    said, computed = network.whole(**on_device).cpu(), arrays["ids"].size
-    if network.of_tokens:
-        return [each[: len(one)] for each, one in zip(said, batch, strict=True)], computed
-    return list(said), computed
+    return network.whole(batch, **on_device), arrays["ids"].size
 
 
 def _arrays(batch: Sequence[Input], pad_id: int) -> dict[str, NDArray[Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ class Input:
     ids: Sequence[int]
     segments: Sequence[int] | None = None
     """For each token 1 where it belongs to a pair's second text, else 0; None where the model makes no difference."""
+    choices: Sequence[int] = ()
+    """Which tokens of the vocabulary a model that fills blanks is asked about; the likeliest when there are none."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -33,8 +35,10 @@ class Input:
 class Tokens:
     input: Input
     truncated: bool
+    index: int
+    """Of the job's input that it is of, or a part of."""
     pieces: Sequence[Piece | None] = ()
-    """Where each stands in its text, when the model answers for each."""
+    """Where what the model answers for, tokens or blanks, stands in its text."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Forwarded:
     """What one forward pass made of `n` inputs."""
 
     vectors: Sequence[Vectors]
-    """One for each input, in their order: `[dimensions]`, `[labels]` of logits, or `[tokens, labels]`."""
+    """One for each input, in their order: `[dimensions]`, `[labels]` of logits, `[tokens, labels]`, or for blanks
+    `[blanks, 2, candidates]`, tokens and the logarithms of their probabilities."""
     computed: int
     """Tokens that went through the network, padding included."""
 
@@ -68,6 +73,10 @@ class Encoder(Protocol):
     """In the child, for one thread."""
 
     identity: ModelIdentity
+    vocabulary: int
+    """Every id is below it."""
+    blank: int | None
+    """The id of what it fills, if that is what it does."""
     padded: bool
     """A batch costs its longest input times its size; otherwise the sum of its lengths."""
 
@@ -76,18 +85,11 @@ class Encoder(Protocol):
         ...
 
 
-class Reader(Protocol):
-    """Made in the child with the model, and pickled for the worker."""
-
-    def read(self, texts: Sequence[str]) -> list[Tokens]:
-        """One per text, cut to what the model reads. Safe to call from several threads."""
-        ...
-
-
 @dataclass(frozen=True)
 class Loaded:
     encoder: Encoder
-    reader: Reader
+    reader: Any
+    """Makes inputs of what jobs of its kind ask, in any thread: one of those in `tokenizing`, or one like it."""
     nbytes: int
     """Weights and what came with them, measured."""
     labels: Labels = Labels()
@@ -118,11 +120,20 @@ class Archive:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What bfloat16 is against float32, for one model on one device."""
+
+    speedup: float
+    least_cosine: float
+    """Between what both say of a probe."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the child tells of a model that it has loaded."""
 
     identity: ModelIdentity
-    reader: Reader
+    reader: Any
     labels: Labels
     padded: bool
     """A batch costs its longest input times its size; otherwise the sum of its lengths."""
@@ -130,3 +141,9 @@ class Facts:
     load_s: float
     batch_tokens: int
     """The most that a batch may cost."""
+    peak_bytes: int = 0
+    """What a forward pass takes beside the weights, at most."""
+    timings: Sequence[tuple[int, float]] = ()
+    """Tokens and seconds of the first forward passes."""
+    calibration: Calibration | None = None
+    """None where the dtype was given, or the device has no other."""

@@ -15,5 +15,7 @@ class InferenceSettings(ModelSettings):
     threads: int | None = Field(None, ge=1)
     """CPU threads of a forward pass; when unset, the physical cores that this process may use."""
     max_batch_tokens: int | None = Field(None, ge=1)
-    """Tokens of one forward pass; when unset, 1,024 on a CPU and 16,384 on a GPU."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Tokens of one forward pass; when unset, at most 4,096 on a CPU and 16,384 on a GPU. Fewer where more would
+    only answer later."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` takes bfloat16 for a model that it makes faster on this device while it says the same, else float32."""

@@ -1,9 +1,10 @@
 """One resident model as the handlers use it: tokeniser, batcher, identity."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from consumers.devices import DeviceLost
 from consumers.inference.batcher import Batcher, InputFailed
@@ -13,16 +14,16 @@ from consumers.inference.remote import RemoteModel
 from consumers.runtime.verdicts import Reject, RetryLater
 from schemas.texts import Timing
 
+R = TypeVar("R")
+
 _INLINE_CHARACTERS = 4_000  # tokenised in about a millisecond; a thread's round trip costs as much
 
 
 @dataclass(frozen=True)
 class Answer:
     vectors: list[Vectors]
-    """One for each text, in their order, as the model's own last step leaves them: `[dimensions]`, `[labels]` of
-    logits, or `[tokens, labels]`."""
-    read: list[Tokens]
-    """Of each text."""
+    """One for each of what was read, as `ports.Forwarded` has them."""
+    read: Sequence[Tokens]
     queue_s: float
     run_s: float
 
@@ -31,7 +32,7 @@ class Answer:
         """The fields that every result has."""
         return {
             "tokens": sum(len(one.input) for one in self.read),
-            "truncated": sum(one.truncated for one in self.read),
+            "truncated": len({one.index for one in self.read if one.truncated}),
             "timing": Timing(queue_s=self.queue_s, run_s=self.run_s),
         }
 
@@ -40,8 +41,10 @@ class TextModel:
     """Implements `residency.Residents`."""
 
     def __init__(self, remote: RemoteModel, *, kind: str) -> None:
-        self._remote, self._reader = remote, remote.facts.reader
+        self._remote, self.reader = remote, remote.facts.reader
         self._batcher = Batcher(remote.forward, self.facts.batch_tokens, padded=self.facts.padded, kind=kind)
+        for tokens, seconds in self.facts.timings:
+            self._batcher.pace.learn(tokens, seconds)
 
     @property
     def facts(self) -> Facts:
@@ -67,42 +70,47 @@ class TextModel:
     async def answer(self, texts: Sequence[str], *, truncate: bool = True) -> Answer:
         """Raises Reject for a text that the model cannot read, or not as a whole when `truncate` is off, RetryLater
         while there is no room or no time for it, and InputFailed."""
-        tokens = await self._read(texts)
-        _check(tokens, truncate)
+        read: list[Tokens] = await self.reading(partial(self.reader.read, texts), sum(map(len, texts)))
+        check(read, truncate=truncate)
+        return await self.compute(read)
+
+    async def reading(self, read: Callable[[], R], characters: int) -> R:
+        """In a thread when it takes long."""
+        return read() if characters <= _INLINE_CHARACTERS else await asyncio.to_thread(read)
+
+    async def compute(self, read: Sequence[Tokens]) -> Answer:
+        """Raises as `answer` does."""
         try:
-            done = await self._batcher.compute([one.input for one in tokens])
+            done = await self._batcher.compute([one.input for one in read])
         except InputFailed as failed:
-            raise verdict(failed) from failed.__cause__
-        return Answer(done.vectors, tokens, done.queue_s, done.run_s)
+            raise verdict(failed, read[failed.index].index) from failed.__cause__
+        return Answer(done.vectors, read, done.queue_s, done.run_s)
 
     async def close(self) -> None:
         await self._batcher.close()
         await self._remote.evict()
 
-    async def _read(self, texts: Sequence[str]) -> list[Tokens]:
-        if sum(map(len, texts)) <= _INLINE_CHARACTERS:
-            return self._reader.read(texts)
-        return await asyncio.to_thread(self._reader.read, texts)
 
-
-def verdict(failed: InputFailed) -> Exception:
+def verdict(failed: InputFailed, index: int) -> Exception:
+    """What comes of it for the job, whose input `index` it is."""
     if isinstance(failed.__cause__, NotFinite):
-        return Reject(f"/inputs/{failed.index}: {failed.__cause__}; leave it out", type="input-unusable")
+        return Reject(f"/inputs/{index}: {failed.__cause__}; leave it out", type="input-unusable")
     if isinstance(failed.__cause__, MemoryError):
-        return RetryLater(f"/inputs/{failed.index}: no memory to run it alone")
+        return RetryLater(f"/inputs/{index}: no memory to run it alone")
     if isinstance(failed.__cause__, DeviceLost):
-        detail = f"/inputs/{failed.index}: {failed.__cause__}, each time it was computed; leave it out"
+        detail = f"/inputs/{index}: {failed.__cause__}, each time it was computed; leave it out"
         return Reject(detail, type="input-unusable")
     return failed
 
 
-def _check(tokens: Sequence[Tokens], truncate: bool) -> None:
-    for index, one in enumerate(tokens):
+def check(read: Sequence[Tokens], *, truncate: bool) -> None:
+    """Raises Reject for what the model cannot read, or not as a whole when `truncate` is off."""
+    for one in read:
         if not one.input.ids:
             detail = "nothing in it that the model can read; leave it out"
-            raise Reject(f"/inputs/{index}: {detail}", type="input-empty")
+            raise Reject(f"/inputs/{one.index}: {detail}", type="input-empty")
         if one.truncated and not truncate:
             detail = (
                 f"longer than the {len(one.input)} tokens that the model reads; shorten it, or allow options.truncate"
             )
-            raise Reject(f"/inputs/{index}: {detail}", type="input-too-long")
+            raise Reject(f"/inputs/{one.index}: {detail}", type="input-too-long")

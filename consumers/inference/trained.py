@@ -15,7 +15,7 @@ from consumers.inference.memory import MemoryMeter
 from consumers.inference.network import headed
 from consumers.inference.ports import Forwarded, Input, Labels, Loaded, ModelIdentity
 from consumers.inference.registered import Registered
-from consumers.inference.tokenizing import CharacterReader
+from consumers.inference.tokenizing import CharacterReader, TextReader
 from consumers.learning.archive import ModelBroken
 from consumers.learning.finetuning.state import FineTuning
 from consumers.learning.model import TrainedModel
@@ -50,8 +50,8 @@ def load_trained(
     if len(states) == 1 and isinstance(states[0], FineTuning):
         moved(states[0].model.body, dtype)
         states[0].model.head.to(device)
-        network = headed(states[0].model)
-        return ready(str(found), found.file.sha256, network, states[0].tokenizer, device, meter, labels)
+        reader = TextReader(states[0].tokenizer, located=task is LearningTask.TOKEN_CLASSIFICATION)
+        return ready(str(found), found.file.sha256, headed(states[0].model), reader, device, meter, labels)
     if task is LearningTask.TOKEN_CLASSIFICATION:
         raise unsupported(str(found), "is no single encoder, and no other finds entities here")
     identity = ModelIdentity(str(found), found.file.sha256, dtype="float32", device="cpu")
@@ -63,6 +63,8 @@ class PredictingEncoder:
     probabilities. Members that read tokens cut for themselves, which nobody counts."""
 
     padded = False
+    vocabulary = 128
+    blank: int | None = None
 
     def __init__(self, identity: ModelIdentity, model: TrainedModel) -> None:
         self.identity = identity

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import BertForMaskedLM, BertForQuestionAnswering
 
 from millrace.stack.ports import free_port
 from millrace.stack.process import Child
 from schemas.envelope import Envelope
 from tests.acceptance.conftest import ROOT, Stack
+from tests.support.encoders import save, tiny_bert
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -115,6 +117,22 @@ def test_the_model_guide_works_line_by_line(stack: Stack, tmp_path: Path) -> Non
     assert '"status":"succeeded"' in printed
     assert '"verdict":"unsure"' in printed, "two rows are no sample"
     assert "<title>" in (tmp_path / "card.html").read_text()
+
+
+def test_the_inference_guide_asks_each_task_that_takes_no_training(stack: Stack) -> None:
+    models = Path(stack.environment["MILLRACE_DATA_DIR"]) / "models" / "team"
+    save(tiny_bert(BertForQuestionAnswering), models / "answers")
+    save(tiny_bert(BertForMaskedLM), models / "filler")
+    asked = [
+        block
+        for block in blocks("docs/guides/inference.md", "sh")
+        if "/v1/inference/" in block and "registry:" not in block
+    ]
+    printed = stack.run("bash", "-euc", f"api={stack.url}; key={stack.key}\n" + "echo\n".join(asked))
+    zero_shot, answers, blanks = (json.loads(line)["result"] for line in printed.splitlines())
+    assert [each["label"] for each in zero_shot["outputs"][0]] == ["weather", "football", "cooking"]
+    assert len(answers["outputs"][0]) == 3
+    assert {each["text"] for each in blanks["outputs"][0][0]["candidates"]} == {"wheel", "river"}
 
 
 def test_the_notification_guide_tells_a_receiver_that_verifies(stack: Stack, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Texts through broker and pool to labels: of a directory, and of a model in the registry."""
+"""Texts through broker and pool to what models say of them: of a directory, and of a model in the registry."""
 
 import asyncio
 import json
@@ -171,3 +171,46 @@ async def test_a_directory_answers_everybody(
     assert (missing["status"], missing["error"]["type"]) == ("failed", "/problems/model-not-found")
     assert "no model of yours" in missing["error"]["detail"]
     assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/model")
+
+
+ASKED: list[tuple[str, dict[str, Any], list[Any]]] = [
+    (
+        "text.zero-shot",
+        {"inputs": TEXTS, "candidate_labels": ["water", "fire"], "options": {"multi_label": True}},
+        ["/candidate_labels", {"candidate_labels": ["water", "water"]}],
+    ),
+    (
+        "text.qa",
+        {"inputs": [{"question": "What burns?", "context": text} for text in TEXTS], "options": {"top_k": 2}},
+        ["/inputs/0/context", {"inputs": [{"question": "What?", "context": " "}]}],
+    ),
+    (
+        "text.fill-mask",
+        {"inputs": [f"{text} [MASK]" for text in TEXTS], "options": {"targets": ["water", "fire"]}},
+        ["/options/targets", {"options": {"targets": []}}],
+    ),
+]
+
+
+async def test_each_task_has_a_route_and_names_the_field_that_is_wrong(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    from transformers import BertForMaskedLM, BertForQuestionAnswering, BertForSequenceClassification
+
+    makes: list[Any] = [BertForSequenceClassification, BertForQuestionAnswering, BertForMaskedLM]
+    names = {0: "entailment", 1: "contradiction"}
+    monkeypatch.setenv("MILLRACE_INFERENCE_MODELS_DIR", str(tmp_path))
+    async with running("ledger", "inference"), gateway() as client:
+        for make, (kind, params, (field, wrong)) in zip(makes, ASKED, strict=True):
+            route, model = f"/v1/inference/{kind.removeprefix('text.')}", kind.partition(".")[2]
+            save(tiny_bert(make, id2label=names), tmp_path / model)
+            with subtests.test(kind):
+                asked = {"model": model, **params}
+                job = (await client.post(route, json=asked, headers={"Prefer": "wait=60"}, timeout=90)).json()
+                assert (job["kind"], job["status"]) == (kind, "succeeded"), job
+                assert [len(output) > 0 for output in job["result"]["outputs"]] == [True] * len(TEXTS)
+                assert job["result"]["model"]["name"] == model
+                refused = await client.post(route, json=asked | wrong)
+                assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, field)
+                other = await client.post(route, json={**asked, "model": "names"}, headers={"Prefer": "wait=60"})
+                assert other.json()["error"]["type"] == "/problems/model-not-found", other.text

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
     BertModel,
@@ -15,6 +16,7 @@ from transformers import (
     DistilBertModel,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
 )
@@ -35,7 +37,7 @@ def paragraphs() -> list[str]:
 def tiny_bert(make: Any = BertModel, **options: Any) -> PreTrainedModel:
     """`make` is the class: the encoder alone, or with a head."""
     config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, **options)
-    return _made(make, config)
+    return made(make, config)
 
 
 def tiny_roberta(make: Any = RobertaModel, **options: Any) -> PreTrainedModel:
@@ -46,14 +48,40 @@ def tiny_roberta(make: Any = RobertaModel, **options: Any) -> PreTrainedModel:
         "intermediate_size": 64,
     }
     config = RobertaConfig(vocab_size=30522, pad_token_id=0, max_position_embeddings=66, **sizes, **options)
-    return _made(make, config)
+    return made(make, config)
 
 
 def tiny_distilbert(make: Any = DistilBertModel, **options: Any) -> PreTrainedModel:
-    return _made(make, DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=64, **options))
+    return made(make, DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=64, **options))
 
 
-def _made(make: Any, config: PreTrainedConfig) -> PreTrainedModel:
+def save_roberta(make: Any, path: Path, **options: Any) -> Path:
+    """A small one with a tokenizer of bytes of its own, trained on the paragraphs."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=800, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(paragraphs(), trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>",
+        pad_token="<pad>", unk_token="<unk>", mask_token=AddedToken("<mask>", lstrip=True), model_max_length=128,
+        model_input_names=["input_ids", "attention_mask"],
+    ).save_pretrained(path)  # fmt: skip
+    sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = RobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(), intermediate_size=64, max_position_embeddings=130, type_vocab_size=1,
+        **sizes, **options,
+    )  # fmt: skip
+    made(make, config).save_pretrained(path)
+    return path
+
+
+def made(make: Any, config: PreTrainedConfig) -> PreTrainedModel:
     torch.manual_seed(0)
     made: PreTrainedModel = make(config)
     return made

@@ -154,8 +154,10 @@ asyncio.run(main())
 def test_the_child_dies_with_its_worker() -> None:
     worker = subprocess.Popen([sys.executable, "-c", _WORKER], stderr=subprocess.PIPE, text=True)
     assert worker.stderr is not None
-    with worker.stderr as said:
-        child = psutil.Process(int(said.readline()))
+    try:
+        with worker.stderr as said:
+            child = psutil.Process(int(said.readline()))
+    finally:
         worker.kill()
         worker.wait()
-        child.wait(PATIENCE_S)
+    child.wait(PATIENCE_S)

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -67,3 +69,9 @@ async def test_a_pool_without_a_device_halts(tmp_path: Path) -> None:
     with pytest.raises(HaltConsumer, match="no_such_engine"):
         async with open_inference(InferenceSettings(models_dir=tmp_path), NO_REGISTRY, "no_such_engine:E"):
             pass
+
+
+def test_the_worker_does_not_import_what_computes() -> None:
+    looks = "import sys, consumers.inference as i, consumers.inference.resources; i.pool.handlers()"
+    heavy = "{'torch', 'transformers', 'sklearn'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", f"{looks}; assert not {heavy}"], check=True)

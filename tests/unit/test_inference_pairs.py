@@ -1,6 +1,7 @@
 """Pairs of texts, joined, cut and computed as transformers does it."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from consumers.inference.tokenizing import NoRoom, PairReader
 from tests.support.encoders import paragraphs, save, tiny_bert, tiny_distilbert, tiny_roberta
 
 TEXTS = [*paragraphs()[:15], "word " * 600]
-PAIRS = [(text, other) for text in TEXTS for other in ("This is about waiting.", "A layer.")]
+OTHERS = ["This is about waiting.", "A layer."]
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def directly(path: Path, limit: int) -> Any:
     with torch.inference_mode():
         rows = [
             model.eval()(**tokenizer(*pair, truncation="only_first", max_length=limit, return_tensors="pt")).logits[0]
-            for pair in PAIRS
+            for pair in product(TEXTS, OTHERS)
         ]
     return torch.stack(rows).numpy()
 
@@ -70,7 +71,7 @@ def test_pairs_give_what_they_give_in_transformers(
     path = save(tiny(make, num_labels=3, initializer_range=0.2), tmp_path / "pairs")
     source = ModelSource("pairs", path)
     encoder: Any = load_classifier(source, read_layout(source), torch.device("cpu"), torch.float32).encoder
-    read = reader(path, segments=encoder._network.reads_segments).read_pairs(PAIRS, cut=0)
+    read = reader(path, segments=encoder._network.reads_segments).read_each(TEXTS, OTHERS)
     assert encoder.padded is padded
     assert (max(len(one.input) for one in read), sum(one.truncated for one in read) > 0) == (limit, True)
     expected = directly(path, limit)
@@ -83,16 +84,33 @@ def test_pairs_give_what_they_give_in_transformers(
     assert np.ptp(expected, axis=0).max() > 0.1
 
 
-def test_either_text_can_be_the_one_that_is_cut(tmp_path: Path) -> None:
+def test_only_the_first_text_is_cut(tmp_path: Path) -> None:
     read = reader(save(tiny_bert(), tmp_path / "cut"), segments=True)
-    pairs = [("word " * 600, "one two"), ("word " * 507, "one two"), ("word " * 508, "one two")]
-    assert [(len(one.input), one.truncated) for one in read.read_pairs(pairs, cut=0)] == [
-        (512, True),
-        (512, False),
-        (512, True),
-    ]
-    cut = read.read_pairs([pairs[1][::-1], pairs[2][::-1]], cut=1)
-    assert [(one.truncated, sum(one.input.segments or ())) for one in cut] == [(False, 508), (True, 508)]
+    texts = ["word " * 600, "word " * 507, "word " * 508]
+    found = [(one.index, len(one.input), one.truncated) for one in read.read_each(texts, ["one two"])]
+    assert found == [(0, 512, True), (1, 512, False), (2, 512, True)]
     with pytest.raises(NoRoom) as refused:
-        read.read_pairs([pairs[1], pairs[2], ("one two", "word " * 509)], cut=0)
-    assert refused.value.index == 2
+        read.read_each(["one two"], ["word", "word " * 509])
+    assert refused.value.index == 1
+
+
+def test_windows_are_those_of_transformers(tmp_path: Path) -> None:
+    path = save(tiny_bert(), tmp_path / "windows")
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    pairs = [("What waits?", text) for text in TEXTS]
+    windows = reader(path, segments=True).read_windows(pairs, 64, 16)
+    assert {one.index for one in windows} == set(range(len(TEXTS)))
+    for index, pair in enumerate(pairs):
+        expected = tokenizer(
+            *pair, truncation="only_second", max_length=64, stride=16, return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )  # fmt: skip
+        own = [one for one in windows if one.index == index]
+        assert [one.input.ids for one in own] == expected["input_ids"]
+        assert [one.input.segments for one in own] == expected["token_type_ids"]
+        for at, one in enumerate(own):
+            of_the_text = [segment == 1 for segment in expected.sequence_ids(at)]
+            assert [piece is not None for piece in one.pieces] == of_the_text
+            places = [(piece.start, piece.end) for piece in one.pieces if piece]
+            offsets = expected["offset_mapping"][at]
+            assert places == [tuple(place) for place, kept in zip(offsets, of_the_text, strict=True) if kept]

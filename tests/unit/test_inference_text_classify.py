@@ -50,7 +50,7 @@ def shelf() -> Shelf:
 @pytest.fixture(scope="session")
 async def inference(models: Path, shelf: Shelf) -> AsyncIterator[Inference]:
     threads = torch.get_num_threads()
-    async with open_inference(InferenceSettings(models_dir=models, device="cpu"), shelf) as opened:
+    async with open_inference(InferenceSettings(models_dir=models, device="cpu", dtype="float32"), shelf) as opened:
         yield opened
     torch.set_num_threads(threads)
 

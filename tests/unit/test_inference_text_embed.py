@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +17,8 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel
 
 from consumers.inference.batcher import InputFailed
 from consumers.inference.batching import NotFinite
+from consumers.inference.calibration import pays
+from consumers.inference.ports import Calibration
 from consumers.inference.registered import Registry
 from consumers.inference.resources import Inference, open_inference
 from consumers.inference.settings import InferenceSettings
@@ -38,7 +41,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 async def inference(models: Path) -> AsyncIterator[Inference]:
-    async with open_inference(InferenceSettings(models_dir=models, device="cpu"), NO_REGISTRY) as opened:
+    settings = InferenceSettings(models_dir=models, device="cpu", dtype="float32")
+    async with open_inference(settings, NO_REGISTRY) as opened:
         yield opened
 
 
@@ -244,7 +248,7 @@ async def test_weights_that_overflow_are_the_inputs_failure(inference: Inference
 def failed_by(cause: Exception) -> Exception:
     error = InputFailed(3)
     error.__cause__ = cause
-    return verdict(error)
+    return verdict(error, 3)
 
 
 def test_verdicts() -> None:
@@ -257,5 +261,14 @@ async def test_bfloat16_is_close(models: Path) -> None:
     settings = InferenceSettings(models_dir=models, device="cpu", dtype="bfloat16")
     async with open_inference(settings, NO_REGISTRY) as inference:
         outputs = np.array((await run(inference, SENTENCES)).outputs)
+        async with inference.model(TEXT_EMBED, OWNER, DEFAULT_MODEL) as model:
+            assert not model.facts.padded
     cosines = (outputs * directly(BUNDLED, SENTENCES)).sum(axis=1)
     assert cosines.min() > 0.999
+
+
+def test_bfloat16_is_taken_where_it_is_faster_and_says_the_same() -> None:
+    assert pays(Calibration(speedup=2.0, least_cosine=0.9999))
+    assert not pays(Calibration(speedup=1.0, least_cosine=1.0))
+    assert not pays(Calibration(speedup=3.0, least_cosine=0.99))
+    assert not pays(Calibration(speedup=3.0, least_cosine=math.nan))

@@ -148,7 +148,9 @@ async def test_a_model_is_trained_judged_and_served(base: Path) -> None:
     said = model.predict(frame_of([{"text": text} for text in TEXTS], model.signature)).values
     shelf = Shelf()
     shelf.add("mills", into.read_bytes())
-    async with open_inference(InferenceSettings(models_dir=base / "models", device="cpu"), shelf) as inference:
+    async with open_inference(
+        InferenceSettings(models_dir=base / "models", device="cpu", dtype="float32"), shelf
+    ) as inference:
         result = await find_entities.run(task(FindEntities(model="registry:mills", inputs=TEXTS)), inference)
     torch.set_num_threads(threads)
     served = [[each.model_dump(exclude={"text", "score"}) for each in found] for found in result.outputs]
