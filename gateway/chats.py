@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -49,7 +50,11 @@ def places(conversation: Conversation, content: str, job_id: str, number: int) -
 
 
 async def params(
-    parts: Parts, conversation: Conversation, said: str, options: ConversationOptions | None, before: int | None = None
+    parts: Parts,
+    conversation: Conversation,
+    said: str,
+    options: ConversationOptions | None,
+    before: int | None = None,
 ) -> tuple[GenerateText, int]:
     """What the model is asked, and the number of the next message. Raises ProblemError, StoreUnavailable."""
     earlier = await parts.store.reading(conversations.messages(parts.database, conversation.id, _REMEMBERED, before))
@@ -69,7 +74,7 @@ async def params(
 def _turns(told: Sequence[resources.Message]) -> list[ChatMessage]:
     """Oldest first; a question without an answer is left out, since templates want them in turn."""
     found: list[ChatMessage] = []
-    for said, answer in zip(told, told[1:], strict=False):
+    for said, answer in pairwise(told):
         if said.role == "user" and answer.role == "assistant" and answer.content:
             found.append(ChatMessage(role=Role.USER, content=said.content or ""))
             found.append(ChatMessage(role=Role.ASSISTANT, content=answer.content))
@@ -121,8 +126,8 @@ def _answer(message: Message, job: Job | None) -> dict[str, Any]:
     if job.status is not JobState.SUCCEEDED:
         return _failed(job.error or JobFailure(type="", title=f"The job is {job.status}", detail=""))
     result = TextGenerated.model_validate(job.result)
-    told = ("finish_reason", "usage", "dropped_messages")
-    return {"status": MessageStatus.COMPLETED, "content": result.text, **{name: getattr(result, name) for name in told}}
+    told = {name: getattr(result, name) for name in ("finish_reason", "usage", "dropped_messages")}
+    return {"status": MessageStatus.COMPLETED, "content": result.text, **told}
 
 
 def _failed(error: JobFailure) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, StringConstraints
 
 from schemas.generation import FinishReason, GenerateOptions, LanguageModelName, PromptText, Usage
 from schemas.resources import JobFailure, Resource, Time

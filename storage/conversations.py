@@ -89,17 +89,15 @@ async def asked(database: Database, conversation: str, job_id: str) -> Sequence[
         answer = await _messages(database).find_one({"conversation_id": conversation, "job_id": job_id})
         if answer is None:
             return []
-        said = await _messages(database).find_one(
-            {"conversation_id": conversation, "number": answer["number"] - 1}
-        )
+        said = await _messages(database).find_one({"conversation_id": conversation, "number": answer["number"] - 1})
     return [Message.model_validate(row) for row in (said, answer)]
 
 
 def _behind(field: str, after: tuple[datetime, str] | None) -> dict[str, Any]:
     if after is None:
         return {}
-    at, id = after
-    return {"$or": [{field: {"$lt": at}}, {field: at, "_id": {"$lt": id}}]}
+    at, last = after
+    return {"$or": [{field: {"$lt": at}}, {field: at, "_id": {"$lt": last}}]}
 
 
 def _conversations(database: Database) -> Any:

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from pydantic_core import from_json, to_json
@@ -101,7 +102,7 @@ class LiveText:
     async def written(self) -> list[int]:
         """The tokens that an earlier run has told; none when Redis is away."""
         with suppress(RedisError, OSError):
-            rows = await self._redis.xrange(self._key)
+            rows: Any = await self._redis.xrange(self._key)
             return [token for _, row in rows for token in from_json(row[b"tokens"])]
         return []
 

@@ -75,7 +75,8 @@ def read_tagger(source: ModelSource, layout: Layout, config: PreTrainedConfig, d
 
 def read_causal(source: ModelSource, layout: Layout, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     """A model that says the next token, in evaluation mode."""
-    model, report = AutoModelForCausalLM.from_pretrained(layout.path, **_how(config, dtype))
+    made: Any = AutoModelForCausalLM.from_pretrained(layout.path, **_how(config, dtype))
+    model, report = made
     return _complete(source, model, report["missing_keys"])
 
 
@@ -128,7 +129,7 @@ def read_tokenizer(layout: Layout, config: PreTrainedConfig, most: int | None = 
 
 def read_mask(layout: Layout) -> Mask | None:
     """None when the tokenizer has none."""
-    wrapper = AutoTokenizer.from_pretrained(layout.path, **_DATA_ONLY)
+    wrapper = AutoTokenizer.from_pretrained(layout.path, **DATA_ONLY)
     return None if wrapper.mask_token is None else Mask(wrapper.mask_token, wrapper.mask_token_id)
 
 

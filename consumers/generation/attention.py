@@ -93,7 +93,7 @@ def _attention(
     scaling: float | None = None,
     **_kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Query `[1, heads, tokens, width]`, key and value with as many heads or fewer, to `[1, tokens, heads, width]`."""
+    """Query `[1, heads, tokens, width]`, key and value of as many heads or fewer, to `[1, tokens, heads, width]`."""
     keys, values = tokens_read.slots.keys[module.layer_idx], tokens_read.slots.values[module.layer_idx]
     keys[tokens_read.rows, :, tokens_read.places] = key[0].transpose(0, 1)
     values[tokens_read.rows, :, tokens_read.places] = value[0].transpose(0, 1)

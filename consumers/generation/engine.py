@@ -23,7 +23,7 @@ class Request:
     prompt: Sequence[int]
     most: int
     """New tokens, those `written` before included."""
-    sampling: Sampling = Sampling()
+    sampling: Sampling = Sampling()  # noqa: RUF009  # frozen
     written: Sequence[int] = ()
     """What an earlier run has written, which is read and not written again. Fewer than `most`."""
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from consumers.encoders.digest import weights_digest
 from consumers.encoders.layout import read_layout
@@ -35,7 +36,7 @@ def load_writer(source: ModelSource, settings: GenerationSettings, device: torch
         dtype = getattr(torch, settings.dtype)
         model = read_causal(source, layout, config, dtype)
         off_the_file(model, device)
-        tokenizer = AutoTokenizer.from_pretrained(layout.path, **DATA_ONLY)
+        tokenizer: Any = AutoTokenizer.from_pretrained(layout.path, **DATA_ONLY)
         model.set_attn_implementation(ATTENTION)
         shape = _shape(config, dtype, device)
         kept = max(1, settings.cache_bytes // shape.token_bytes)
@@ -59,9 +60,8 @@ def _config(source: ModelSource, path: Path) -> PreTrainedConfig:
     config: PreTrainedConfig = AutoConfig.from_pretrained(path, **DATA_ONLY)
     if config.is_encoder_decoder:
         raise unsupported(source.name, "is an encoder-decoder; text is written by causal language models")
-    written_by = {made.__name__ for made in AutoModelForCausalLM._model_mapping.values()}
     named = config.architectures or []
-    if named and not written_by.intersection(named):
+    if named and not any(name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in named):
         raise unsupported(
             source.name, f"is a {named[0]}; text is written by causal language models, such as LlamaForCausalLM"
         )
@@ -96,13 +96,13 @@ def _require_equal(source: ModelSource, model: PreTrainedModel, shape: Shape, mo
     for prompt in _PROBES:
         engine.add(Request(str(len(prompt)), prompt, _PROBE_TOKENS))
     texts = {str(len(prompt)): list(prompt) for prompt in _PROBES}
-    while any(len(text) < int(id) + _PROBE_TOKENS for id, text in texts.items()):
-        for id, token in engine.step():
-            texts[id].append(token)
+    while any(len(text) < int(length) + _PROBE_TOKENS for length, text in texts.items()):
+        for length, token in engine.step():
+            texts[length].append(token)
     engine.clear()
     model.set_attn_implementation("sdpa")
-    for id, text in texts.items():
-        _require_likely(source, model, text, int(id))
+    for length, text in texts.items():
+        _require_likely(source, model, text, int(length))
     model.set_attn_implementation(ATTENTION)
 
 

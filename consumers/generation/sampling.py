@@ -5,6 +5,7 @@ before would have drawn.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,12 +63,12 @@ def uniform(seed: int, place: int) -> float:
 def _penalised(scores: Tensor, place: Place) -> Tensor:
     sampling, scores = place.sampling, scores.clone()
     if sampling.repetition != 1.0:
-        seen = torch.tensor([*place.prompt, *place.written], device=scores.device).unique()
+        seen = torch.tensor(sorted({*place.prompt, *place.written}), device=scores.device)
         had = scores[seen]
         scores[seen] = torch.where(had < 0, had * sampling.repetition, had / sampling.repetition)
     if place.written and (sampling.presence or sampling.frequency):
-        said = torch.tensor(place.written, device=scores.device)
-        tokens, times = said.unique(return_counts=True)
+        counted = Counter(place.written)
+        tokens, times = (torch.tensor(each, device=scores.device) for each in zip(*counted.items(), strict=True))
         scores[tokens] -= sampling.presence + sampling.frequency * times
     return scores
 
@@ -77,7 +78,7 @@ def _drawn(scores: Tensor, places: Sequence[Place]) -> Tensor:
     scores = scores / _column([each.temperature for each in settings], scores)
     if all(each.top_p == 1.0 and each.top_k == 0 for each in settings):
         return _at(scores.softmax(dim=-1), places)
-    # The likeliest first, and of those no more than top_k, and no more than it takes to have top_p of what these have.
+    # The likeliest first; of those no more than top_k, and no more than it takes to have top_p of what these have.
     ranked, order = scores.sort(dim=-1, descending=True, stable=True)
     most = _column([each.top_k or scores.shape[-1] for each in settings], scores)
     ranked = ranked.masked_fill(torch.arange(scores.shape[-1], device=scores.device) >= most, -torch.inf)

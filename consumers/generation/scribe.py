@@ -56,17 +56,17 @@ class _Desk:
                 self.more = False
                 said = await self.child.call("step", lane=_COMPUTE, limit_s=_STEP_LIMIT_S)
                 self.more = self.more or said.busy
-                for id, piece in said.pieces:
-                    self._tell(id, piece)
-                for id, why in said.failed:
-                    self._tell(id, RetryLater(why))
+                for text, piece in said.pieces:
+                    self._tell(text, piece)
+                for text, why in said.failed:
+                    self._tell(text, RetryLater(why))
         except Exception as error:  # noqa: BLE001  # who waits for a piece would wait for ever
-            for id in self.heard:
-                self._tell(id, error)
+            for text in self.heard:
+                self._tell(text, error)
 
-    def _tell(self, id: str, what: Piece | Exception) -> None:
-        if id in self.heard:
-            self.heard[id].put_nowait(what)
+    def _tell(self, text: str, what: Piece | Exception) -> None:
+        if text in self.heard:
+            self.heard[text].put_nowait(what)
 
 
 class Scribe:

@@ -1,8 +1,8 @@
 """What running requests have read: the keys and values of their tokens, a row for each.
 
-Rows lie side by side in one block per layer, as long as the longest needs, so that the next tokens of all requests are
-one call of attention. What rows are shorter than the block is masked. The block grows as its rows do and is given back
-when nothing runs.
+Rows lie side by side in one block per layer, as long as the longest needs, so that the next tokens of all requests
+are one call of attention. What a row is shorter than the block is masked. The block grows as its rows do and is given
+back when nothing runs.
 """
 
 from dataclasses import dataclass

@@ -60,10 +60,10 @@ class Writer:
 
     def step(self) -> list[tuple[str, Piece]]:
         """One forward pass, and what it says of which text."""
-        said = [(id, self._said(self._texts[id], token)) for id, token in self.engine.step()]
-        for id, piece in said:
+        said = [(text, self._said(self._texts[text], token)) for text, token in self.engine.step()]
+        for text, piece in said:
             if piece.finish:
-                self.cancel(id)
+                self.cancel(text)
         return said
 
     def fail(self) -> list[str]:

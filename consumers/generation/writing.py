@@ -72,7 +72,7 @@ class Writing:
                     pieces += writer.step()
                 except Exception as error:  # noqa: BLE001  # out of memory, mostly; other models write on
                     log.error("writing.failed", model=writer.identity.name, error=str(error))
-                    failed += [(id, f"{type(error).__name__}: {error}"[:500]) for id in writer.fail()]
+                    failed += [(text, f"{type(error).__name__}: {error}"[:500]) for text in writer.fail()]
         return Said(pieces, failed, bool(busy))
 
     def _busy(self) -> list[Writer]:

@@ -10,7 +10,7 @@ from gateway.problems import ProblemError
 from schemas.lifecycle import JobState
 from schemas.resources import Job, JobFailure
 
-_CODES = {"unauthenticated": "invalid_api_key", "model-not-found": "model_not_found", "input-too-long": "context_length_exceeded"}
+_CODES = {"unauthenticated": "invalid_api_key", "input-too-long": "context_length_exceeded"}
 _STATUS = {"model-not-found": 404, "model-not-allowed": 403}
 _FIELD = re.compile(r"(/[A-Za-z0-9_/]+): ")
 

@@ -62,9 +62,7 @@ async def list_conversations(
     async def find(count: int, behind: Behind) -> list[StoredConversation]:
         return await conversations.page(parts.database, principal, count, behind)
 
-    found, following = await paged(
-        parts, "/v1/conversations", {}, limit, cursor, find, lambda each: each.updated_at
-    )
+    found, following = await paged(parts, "/v1/conversations", {}, limit, cursor, find, lambda each: each.updated_at)
     return _json(ConversationPage(items=[conversation_resource(each) for each in found], next=following))
 
 
@@ -101,10 +99,10 @@ async def say(
 ) -> Response:
     """Say something; the model is told all of the conversation and answers, as a job of kind `text.generate`.
 
-    `Prefer: wait=N` answers when it has answered. With `stream` the answer is sent while it is written, as server-sent
-    events: `message.started` with both messages, `message.delta` with `{"text": ...}`, and `message.completed` or
-    `message.failed` with the answer. A stream that breaks is resumed at the answer's `events`. The same
-    `Idempotency-Key` says it once.
+    `Prefer: wait=N` answers when it has answered. With `stream` the answer is sent while it is written, as
+    server-sent events: `message.started` with both messages, `message.delta` with `{"text": ...}`, and
+    `message.completed` or `message.failed` with the answer. A stream that breaks is resumed at the answer's `events`.
+    The same `Idempotency-Key` says it once.
     """
     found = await find_conversation(parts, principal, conversation)
     said, answer, headers = await _said(request, principal, parts, found, asked)

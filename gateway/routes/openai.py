@@ -84,9 +84,7 @@ async def embed(request: Request, principal: Principal, parts: PartsDependency) 
         return errors.answer(*errors.of_job(ended))
     result = TextEmbedded.model_validate(ended.result)
     encode = _base64 if asked.encoding_format == "base64" else list
-    data = [
-        {"object": "embedding", "index": at, "embedding": encode(each)} for at, each in enumerate(result.outputs)
-    ]
+    data = [{"object": "embedding", "index": at, "embedding": encode(each)} for at, each in enumerate(result.outputs)]
     usage = {"prompt_tokens": result.tokens, "total_tokens": result.tokens}
     return errors.answer(200, {"object": "list", "data": data, "model": asked.model, "usage": usage})
 

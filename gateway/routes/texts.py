@@ -22,8 +22,8 @@ _ENDED = "ended"
 
 @router.get("/text", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def stream(job_id: str, request: Request, principal: Principal, parts: PartsDependency) -> Response:
-    """What a job of kind `text.generate` writes, as server-sent events while it does: `text` with `{"text": ...}`, to be
-    appended, and at last `ended` with the job. Ids are numbers of tokens, and `Last-Event-ID` resumes, also when
+    """What a job of kind `text.generate` writes, as server-sent events while it does: `text` with `{"text": ...}`, to
+    be appended, and at last `ended` with the job. Ids are numbers of tokens, and `Last-Event-ID` resumes, also when
     another worker goes on. `void` says that the text begins anew, where nobody can continue what the client has."""
     found = await find_own(parts, job_id, principal)
     if request.headers.get("last-event-id", "").strip() == _ENDED:

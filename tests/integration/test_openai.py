@@ -31,7 +31,7 @@ async def connected(*pools: str) -> AsyncIterator[tuple[AsyncOpenAI, httpx.Async
             base_url=url,
             api_key=client.headers["X-API-Key"],
             max_retries=0,
-            http_client=httpx.AsyncClient(trust_env=False, timeout=90),
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False, timeout=90),
         ) as official:
             yield official, client
 

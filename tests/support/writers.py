@@ -26,7 +26,8 @@ def tokenizer(chat_template: str | None = CHAT_TEMPLATE) -> PreTrainedTokenizerF
         vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
     plain.train_from_iterator(paragraphs(), trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<|end|>", pad_token="<|end|>")
+    make: Any = PreTrainedTokenizerFast
+    made: PreTrainedTokenizerFast = make(tokenizer_object=plain, eos_token="<|end|>", pad_token="<|end|>")
     made.chat_template = chat_template
     return made
 
@@ -35,13 +36,21 @@ def tiny_llama(**options: Any) -> PreTrainedModel:
     """As scattered in what it says as a trained one: with the usual start it says one token for ever."""
     torch.manual_seed(0)
     usual: dict[str, Any] = {
-        **{"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2},
-        **{"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": VOCABULARY},
-        **{"max_position_embeddings": 256, "initializer_range": 0.2},
-        **{"eos_token_id": 0, "bos_token_id": 0, "pad_token_id": 0},
+        "vocab_size": VOCABULARY,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.2,
+        "eos_token_id": 0,
+        "bos_token_id": 0,
+        "pad_token_id": 0,
     }
     config = LlamaConfig(**{**usual, **options})
-    made: PreTrainedModel = LlamaForCausalLM(config).eval()
+    make: Any = LlamaForCausalLM
+    made: PreTrainedModel = make(config).eval()
     return made
 
 

@@ -52,10 +52,10 @@ def run(made: Engine, requests: Sequence[Request], most: int = 10_000) -> dict[s
     for _ in range(most):
         if not made.busy:
             break
-        for id, token in made.step():
-            texts[id].append(token)
-            if len(texts[id]) == ends[id]:
-                made.remove(id)
+        for name, token in made.step():
+            texts[name].append(token)
+            if len(texts[name]) == ends[name]:
+                made.remove(name)
     return texts
 
 
@@ -67,7 +67,7 @@ def requests() -> list[Request]:
     "limits", [{}, {"requests": 1}, {"pass_tokens": 3}, {"kept_tokens": 256, "requests": 6}, {"pass_tokens": 500}]
 )
 def test_greedy_texts_are_those_of_generate(llama: PreTrainedModel, limits: dict[str, int]) -> None:
-    texts = run(_with(engine(llama, **limits), *requests()), requests())
+    texts = run(_with(engine(llama, LLAMA, **limits), *requests()), requests())
     assert [texts[str(at)] for at in range(len(PROMPTS))] == [
         alone(llama, prompt, most) for prompt, most in zip(PROMPTS, MOST, strict=True)
     ]
@@ -79,7 +79,8 @@ def test_learned_positions_and_as_many_key_heads_as_heads_are_no_exception() -> 
         vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.3,
         bos_token_id=0, eos_token_id=0, pad_token_id=0,
     )  # fmt: skip
-    model: PreTrainedModel = GPT2LMHeadModel(config).eval()
+    model: PreTrainedModel = GPT2LMHeadModel(config)
+    model.train(False)
     texts = run(_with(engine(model, Shape(2, 4, 8, torch.float32, CPU)), *requests()[:3]), requests()[:3])
     assert texts["1"] == alone(model, PROMPTS[1], MOST[1])
     assert len(set(texts["1"])) > 5, "a model that repeats itself would prove nothing"

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import BertForMaskedLM, T5Config, T5ForConditionalGeneration
+from transformers import AttentionInterface, BertForMaskedLM, T5Config, T5ForConditionalGeneration
 
 from consumers.encoders.sources import ModelSource
 from consumers.generation.asking import Ask, Piece
+from consumers.generation.attention import ATTENTION
 from consumers.generation.loading import load_writer
 from consumers.generation.settings import GenerationSettings
 from consumers.generation.wording import Wording
@@ -189,18 +190,17 @@ def test_what_is_no_language_model_is_refused(tmp_path: Path, make: Any, says: s
 
 
 def test_a_model_whose_attention_is_not_ours_to_replace_is_refused(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
 ) -> None:
-    from consumers.generation import attention
-
     def wrong(*args: Any, **kwargs: Any) -> Any:
         out, weights = right(*args, **kwargs)
         return -out, weights
 
-    right = attention.AttentionInterface()[attention.ATTENTION]
-    attention.AttentionInterface.register(attention.ATTENTION, wrong)
+    known: Any = AttentionInterface
+    right = known()[ATTENTION]
+    known.register(ATTENTION, wrong)
     try:
         with pytest.raises(Reject, match="does not write here as it does elsewhere"):
             load(folder)
     finally:
-        attention.AttentionInterface.register(attention.ATTENTION, right)
+        known.register(ATTENTION, right)
