@@ -25,6 +25,7 @@ from gateway.openapi import with_problem_schema
 from gateway.routes import (
     asyncapi,
     code,
+    conversations,
     datasets,
     dead_letters,
     events,
@@ -34,11 +35,13 @@ from gateway.routes import (
     learning,
     models,
     notifications,
+    openai,
     predictions,
     profiles,
     runs,
     sockets,
     tasks,
+    texts,
     uploads,
     webhooks,
 )
@@ -98,7 +101,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
         *(learning.hot, learning.router, models.router, predictions.router),
         *(events.router, sockets.router, notifications.router, webhooks.router),
-        *(code.router, runs.router, tasks.router),
+        *(code.router, runs.router, tasks.router, texts.router, openai.router, conversations.router),
         *(uploads.router, health.router, asyncapi.router),
     ):
         app.include_router(part)

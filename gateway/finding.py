@@ -22,5 +22,13 @@ async def find(parts: Parts, job_id: str) -> Snapshot:
     raise ProblemError("not-found", detail, headers={"Retry-After": "1"})
 
 
+async def find_own(parts: Parts, job_id: str, principal: str) -> Snapshot:
+    """Raises ProblemError."""
+    found = await find(parts, job_id)
+    if found.fields["principal"] != principal:
+        raise ProblemError("not-found", f"there is no job {job_id!r} of yours")
+    return found
+
+
 def plausible(job_id: str) -> bool:
     return len(job_id) == 32 and all(character in "0123456789abcdef" for character in job_id)

@@ -40,6 +40,16 @@ class _Request:
     params: Contract
     envelope: Envelope
     wait_s: float
+    small: bool
+    """Enough to be remembered until the ledger has seen it."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A job that is requested, or was by an earlier request of the same meaning."""
+
+    job_id: str
+    generation: int
 
 
 class Submission:
@@ -84,6 +94,20 @@ class Submission:
         found = None if key is None else await self._view.look(job_id_for(principal, _route(request), key))
         return {} if found is None else (await self._view.resource(found)).params or {}
 
+    def job_id(self, request: Request, principal: str) -> str:
+        """Of the job that this request asks for: a new one, or the one that its idempotency key means. Raises
+        ProblemError."""
+        key = preferences.idempotency_key(request.headers)
+        return new_job_id() if key is None else job_id_for(principal, _route(request), key)
+
+    async def accepted(
+        self, request: Request, principal: str, kind: AnyKind, params: Contract, job_id: str | None = None
+    ) -> Accepted:
+        """For routes that answer otherwise than with the job. Raises as `from_body`."""
+        asked = self._asked(request, principal, kind, params, job_id)
+        replayed = await self._publish(asked)
+        return Accepted(asked.envelope.job_id, 0 if replayed is None else int(replayed.fields["generation"]))
+
     async def _submit(self, request: Request, principal: str, kind: AnyKind, params: Any, at: str) -> Response:
         try:
             command: Contract = kind.command.model_validate(params)
@@ -95,36 +119,42 @@ class Submission:
             changed = None
             if asked.wait_s:
                 changed = await stack.enter_async_context(self._feed.listening(asked.envelope.job_id))
-            replayed = await self._replayed(asked)
-            # A command that a full work queue refused has reached the ledger all the same: so it is published again
-            # as long as no worker need have seen it. The job may run twice and counts once. While the broker is away,
-            # the reaper has to bring it back.
-            if replayed is None or (replayed.untouched and self.outbox.publisher.connected):
-                failpoints.reach("gateway.before-publish")
-                await self.outbox.request(asked.envelope, asked.params)
-                failpoints.reach("gateway.after-confirm")
-                if int(request.headers.get("content-length", _REMEMBERED_BYTES + 1)) <= _REMEMBERED_BYTES:
-                    self.recent.add(asked.envelope, asked.params)
-                await self._stand_in.answer(kind, asked.envelope, asked.params)
-            if replayed is None:
-                metrics.JOBS_ACCEPTED.labels(kind.name).inc()
-            return await self._answer(asked, replayed, changed)
+            return await self._answer(asked, await self._publish(asked), changed)
 
-    def _asked(self, request: Request, principal: str, kind: AnyKind, params: Contract) -> _Request:
+    async def _publish(self, asked: _Request) -> Snapshot | None:
+        """The job of an earlier request, when it is a repeat."""
+        replayed = await self._replayed(asked)
+        # A command that a full work queue refused has reached the ledger all the same: so it is published again as
+        # long as no worker need have seen it. The job may run twice and counts once. While the broker is away, the
+        # reaper has to bring it back.
+        if replayed is None or (replayed.untouched and self.outbox.publisher.connected):
+            failpoints.reach("gateway.before-publish")
+            await self.outbox.request(asked.envelope, asked.params)
+            failpoints.reach("gateway.after-confirm")
+            if asked.small:
+                self.recent.add(asked.envelope, asked.params)
+            await self._stand_in.answer(asked.kind, asked.envelope, asked.params)
+        if replayed is None:
+            metrics.JOBS_ACCEPTED.labels(asked.kind.name).inc()
+        return replayed
+
+    def _asked(
+        self, request: Request, principal: str, kind: AnyKind, params: Contract, job_id: str | None = None
+    ) -> _Request:
         headers = request.headers
-        key = preferences.idempotency_key(headers)
         envelope = command_envelope(
             kind,
-            job_id=new_job_id() if key is None else job_id_for(principal, _route(request), key),
+            job_id=job_id or self.job_id(request, principal),
             principal=principal,
             source=self.source,
             traceparent=request.scope["millrace.traceparent"],
             correlation_id=request.scope["millrace.request_id"],
-            idempotency_key=key,
+            idempotency_key=preferences.idempotency_key(headers),
             deadline=preferences.deadline(headers),
             cache_control=preferences.cache_control(headers),
         )
-        return _Request(kind, params, envelope, preferences.wait_s(headers, self._settings.max_wait_s))
+        small = int(headers.get("content-length", _REMEMBERED_BYTES + 1)) <= _REMEMBERED_BYTES
+        return _Request(kind, params, envelope, preferences.wait_s(headers, self._settings.max_wait_s), small)
 
     async def _replayed(self, asked: _Request) -> Snapshot | None:
         """The job of an earlier request with this idempotency key, when there is one.

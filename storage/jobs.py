@@ -230,6 +230,14 @@ async def get(job_id: str) -> JobDocument | None:
         raise StoreUnavailable(str(error)) from error
 
 
+async def several(job_ids: Sequence[str]) -> list[JobDocument]:
+    """Those that are there, in no order. Raises StoreUnavailable."""
+    try:
+        return await JobDocument.find({"_id": {"$in": list(job_ids)}}).to_list()
+    except PyMongoError as error:
+        raise StoreUnavailable(str(error)) from error
+
+
 async def outline(database: Database, job_id: str) -> dict[str, Any] | None:
     """The document without its parameters, past Beanie, for workers. Raises StoreUnavailable."""
     try:

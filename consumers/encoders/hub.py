@@ -9,6 +9,8 @@ _FILES = [
     "*.safetensors",
     "*.safetensors.index.json",
     "config.json",
+    "generation_config.json",
+    "chat_template.jinja",
     "*/config.json",
     "modules.json",
     "*sentence_bert_config.json",

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -26,7 +27,7 @@ from consumers.encoders.refusals import unsupported
 from consumers.encoders.sources import ModelSource
 
 _WITH_OPTIONAL_POOLER = ("bert", "roberta", "xlm-roberta")  # take add_pooling_layer; the pooler is for classifying
-_DATA_ONLY: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+DATA_ONLY: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # what it warns of is checked here and refused
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -44,7 +45,7 @@ def refusing(source: ModelSource) -> Iterator[None]:
 
 
 def read_config(source: ModelSource, layout: Layout) -> PreTrainedConfig:
-    config: PreTrainedConfig = AutoConfig.from_pretrained(layout.path, **_DATA_ONLY)
+    config: PreTrainedConfig = AutoConfig.from_pretrained(layout.path, **DATA_ONLY)
     if config.is_encoder_decoder:
         raise unsupported(source.name, "is an encoder-decoder; we run encoders")
     return config
@@ -69,6 +70,13 @@ def read_classifier(
 def read_tagger(source: ModelSource, layout: Layout, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     """An encoder with its head for classifying tokens, in evaluation mode."""
     model, report = AutoModelForTokenClassification.from_pretrained(layout.path, **_how(config, dtype))
+    return _complete(source, model, report["missing_keys"])
+
+
+def read_causal(source: ModelSource, layout: Layout, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """A model that says the next token, in evaluation mode."""
+    made: Any = AutoModelForCausalLM.from_pretrained(layout.path, **_how(config, dtype))
+    model, report = made
     return _complete(source, model, report["missing_keys"])
 
 
@@ -112,7 +120,7 @@ def best_device() -> torch.device:
 def read_tokenizer(layout: Layout, config: PreTrainedConfig, most: int | None = None) -> Tokenizer:
     """The Rust tokenizer alone: unlike its wrapper, it may be used by several threads. Cuts at what the model reads,
     or at `most` tokens when those are fewer."""
-    wrapper = AutoTokenizer.from_pretrained(layout.path, **_DATA_ONLY)
+    wrapper = AutoTokenizer.from_pretrained(layout.path, **DATA_ONLY)
     tokenizer: Tokenizer = wrapper.backend_tokenizer
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=min(_limits(layout, config, wrapper.model_max_length, most)))
@@ -121,7 +129,7 @@ def read_tokenizer(layout: Layout, config: PreTrainedConfig, most: int | None = 
 
 def read_mask(layout: Layout) -> Mask | None:
     """None when the tokenizer has none."""
-    wrapper = AutoTokenizer.from_pretrained(layout.path, **_DATA_ONLY)
+    wrapper = AutoTokenizer.from_pretrained(layout.path, **DATA_ONLY)
     return None if wrapper.mask_token is None else Mask(wrapper.mask_token, wrapper.mask_token_id)
 
 
@@ -131,7 +139,7 @@ def _how(config: PreTrainedConfig, dtype: torch.dtype) -> dict[str, Any]:
         "dtype": dtype,
         "use_safetensors": True,
         "output_loading_info": True,
-        **_DATA_ONLY,
+        **DATA_ONLY,
     }
 
 

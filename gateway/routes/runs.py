@@ -9,12 +9,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.dependencies import Parts, PartsDependency, Principal
 from gateway.files import file_response
-from gateway.finding import find
+from gateway.finding import find_own
 from gateway.openapi import PROBLEM_RESPONSES
 from gateway.problems import ProblemError
 from gateway.runs import ENDED, follow
 from gateway.streaming import KEEP_ALIVE_S, EventStream
-from gateway.view import Snapshot
 from schemas.code import Produced
 from schemas.execution import Stream
 from schemas.files import StoredFile
@@ -31,7 +30,7 @@ async def stream(job_id: str, request: Request, principal: Principal, parts: Par
     """What the program writes, as server-sent events while it runs: `started`, which voids what came before, `stdout`
     and `stderr` with `{"text": ...}`, and `truncated` where live output has become too long to go on. The last one,
     `ended`, carries the job. `Last-Event-ID` resumes. Advisory: the job's result is the truth."""
-    await _own(parts, job_id, principal)
+    await find_own(parts, job_id, principal)
     after = request.headers.get("last-event-id", "").strip()
     if after == ENDED:
         return Response(status_code=204)
@@ -78,12 +77,4 @@ async def artifact(
 
 async def _ended(parts: Parts, job_id: str, principal: str) -> Job:
     """Raises ProblemError, BlobMissing, BlobUnavailable."""
-    return await parts.view.resource(await _own(parts, job_id, principal))
-
-
-async def _own(parts: Parts, job_id: str, principal: str) -> Snapshot:
-    """Raises ProblemError."""
-    found = await find(parts, job_id)
-    if found.fields["principal"] != principal:
-        raise ProblemError("not-found", f"there is no job {job_id!r} of yours")
-    return found
+    return await parts.view.resource(await find_own(parts, job_id, principal))

@@ -35,7 +35,7 @@ def pool_process(*pools: str) -> ProcessSpec:
 
 
 DEFAULT_POOLS = (
-    "ledger,dead_letters+notifications+operations+reaper,diagnostics+prediction,inference,"
+    "ledger,dead_letters+notifications+operations+reaper,diagnostics+prediction,generation+inference,"
     "ingestion+profiling+training,execution"
 )
 """A process each; the light ones share one, as do those that work in child processes. Users' programs run behind one

@@ -3,6 +3,7 @@
 from beanie import Document
 
 from storage.documents.claims import StoredClaim
+from storage.documents.conversations import Conversation, ConversationDocument, Message, MessageDocument
 from storage.documents.datasets import DatasetDocument, DatasetVersionDocument, ProfileDocument
 from storage.documents.jobs import DeadlineDocument, JobDocument
 from storage.documents.leases import LeaseDocument, LeaseState, OutgoingDocument, ScheduledDocument, WorkerDocument
@@ -30,6 +31,8 @@ __all__ = [
     "AuditDocument",
     "AuditEntry",
     "Browser",
+    "Conversation",
+    "ConversationDocument",
     "DatasetDocument",
     "DatasetVersionDocument",
     "DeadLetterDocument",
@@ -45,6 +48,8 @@ __all__ = [
     "Letter",
     "LetterEdit",
     "LetterState",
+    "Message",
+    "MessageDocument",
     "ModelDocument",
     "ModelVersionDocument",
     "NotificationDocument",
@@ -91,4 +96,6 @@ DOCUMENTS: tuple[type[Document], ...] = (
     TaskDocument,
     TaskVersionDocument,
     TaskUseDocument,
+    ConversationDocument,
+    MessageDocument,
 )

@@ -4,19 +4,11 @@ from datetime import datetime
 from typing import Any
 
 from beanie import Document
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from schemas.jobs.notification_send import Channel, DeliveryState
-
-
-class _Row(BaseModel):
-    """Read and written past Beanie, by workers that prepare no documents."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    id: str = Field(alias="_id")
-    schema_version: int = 1
+from storage.documents.rows import Row
 
 
 class StoredSecret(BaseModel):
@@ -26,7 +18,7 @@ class StoredSecret(BaseModel):
     """When it was replaced and how long it still signs; None for the newest."""
 
 
-class Endpoint(_Row):
+class Endpoint(Row):
     """An endpoint of somebody else's that is told of events."""
 
     principal: str
@@ -66,7 +58,7 @@ class PreferencesDocument(Document):
         name = "notification_preferences"
 
 
-class Browser(_Row):
+class Browser(Row):
     """A browser that takes web push."""
 
     principal: str
@@ -97,7 +89,7 @@ class PushKeyDocument(Document):
         name = "push_keys"
 
 
-class Entry(_Row):
+class Entry(Row):
     """An entry of the delivery log: one event for one receiver, however often it was tried."""
 
     # Its id is the job's that delivers it.
@@ -132,7 +124,7 @@ class DeliveryDocument(Entry, Document):
         ]
 
 
-class Held(_Row):
+class Held(Row):
     """A line of the digest that a person gets next."""
 
     # Its id is the delivery's.
@@ -155,7 +147,7 @@ class HeldDocument(Held, Document):
         ]
 
 
-class Told(_Row):
+class Told(Row):
     """What a person finds in the application."""
 
     # Its id is the delivery's, or of what it is about.
