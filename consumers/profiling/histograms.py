@@ -22,8 +22,9 @@ def edges(low: float, high: float, middle: tuple[float, float], whole: bool = Fa
 
     Outliers far away are gathered in the first and the last bin, which are then wider than the others.
     """
-    if whole and high - low < _FINEST:
-        return [low + number for number in range(int(high - low) + 2)]
+    if whole and high - low < _FINEST:  # beyond 2 ** 53 neighbours coincide, also all of them
+        each = sorted({float(low + number) for number in range(int(high - low) + 2)})
+        return each if len(each) > 1 else each * 2
     if low == high:
         return [low, high]
     first, last = middle

@@ -25,6 +25,9 @@ def one_column(values: "pa.Array[pa.Scalar[pa.DataType]]") -> ColumnProfile:
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.lists(st.none() | INTEGERS, max_size=30))
+@example([2**53 + 1])
+@example([2**53, 2**53 + 1, None])
+@example([2**63 - 1])
 def test_integers(values: list[int | None]) -> None:
     found = one_column(pa.array(values, pa.int64()))
     present = [value for value in values if value is not None]
