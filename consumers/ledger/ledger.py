@@ -95,7 +95,7 @@ class Ledger:
         self._unshown: dict[str, _Pending] = {}  # those of them that the feed does not show yet, in the same order
         self._due: dict[str, _Pending] = {}
         self._writing: dict[str, _Pending] = {}
-        self._writes = 0
+        self._writes: set[asyncio.Task[None]] = set()
         self._draining = False
 
     def on_delivery(self, delivery: Delivery) -> None:
@@ -105,18 +105,16 @@ class Ledger:
 
     async def run(self) -> None:
         """Fold for ever."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await self._sleep_until_due()
-                arrived, self._arrived = self._arrived, []
-                for delivery in arrived:
-                    await self._admit(delivery)
-                await self._show_new_commands()
-                self._collect_due()
-                if bulk := self._next_bulk():
-                    self._writes += 1
-                    self._writing |= {pending.patch.job_id: pending for pending in bulk}
-                    group.create_task(self._write(bulk))
+        while True:
+            await self._sleep_until_due()
+            arrived, self._arrived = self._arrived, []
+            for delivery in arrived:
+                await self._admit(delivery)
+            await self._show_new_commands()
+            self._collect_due()
+            if bulk := self._next_bulk():
+                self._writing |= {pending.patch.job_id: pending for pending in bulk}
+                self._writes.add(self._services.background.create_task(self._write(bulk)))
 
     async def drain(self) -> None:
         """Write what lingers and return when all that was taken is settled."""
@@ -219,20 +217,23 @@ class Ledger:
 
     def _writable(self) -> Iterator[str]:
         """Jobs whose changes can be written now."""
-        if self._writes < MAX_WRITES:
+        if len(self._writes) < MAX_WRITES:
             yield from (job_id for job_id in self._due if job_id not in self._writing)
 
     def _next_bulk(self) -> list[_Pending]:
         return [self._due.pop(job_id) for job_id in list(islice(self._writable(), MAX_BULK))]
 
     async def _write(self, bulk: list[_Pending]) -> None:
-        try:
-            await self._fold(bulk)
-        finally:
-            self._writes -= 1
-            for pending in bulk:
-                del self._writing[pending.patch.job_id]
-            self._wake.set()
+        await self._fold(bulk)
+        for pending in bulk:
+            del self._writing[pending.patch.job_id]
+        self._writes -= {asyncio.current_task()}
+        self._wake.set()
+
+    async def stop_writing(self) -> None:
+        """Of what was not drained, which the broker delivers again."""
+        for write in list(self._writes):
+            await end(write)
 
     async def _fold(self, bulk: list[_Pending]) -> None:
         failpoints.reach("ledger.before-fold")
@@ -303,3 +304,4 @@ class LedgerPool:
                 yield ledger
             finally:
                 await end(folding)
+                await ledger.stop_writing()
