@@ -14,6 +14,7 @@ from millrace.stack.ports import free_port
 from millrace.stack.process import Child
 from schemas.envelope import Envelope
 from tests.acceptance.conftest import ROOT, Stack
+from tests.support import writers
 from tests.support.encoders import save, tiny_bert
 from tests.support.waiting import eventually
 
@@ -133,6 +134,18 @@ def test_the_inference_guide_asks_each_task_that_takes_no_training(stack: Stack)
     assert [each["label"] for each in zero_shot["outputs"][0]] == ["weather", "football", "cooking"]
     assert len(answers["outputs"][0]) == 3
     assert {each["text"] for each in blanks["outputs"][0][0]["candidates"]} == {"wheel", "river"}
+
+
+def test_the_chat_guide_works_line_by_line(stack: Stack) -> None:
+    models = Path(stack.environment["MILLRACE_DATA_DIR"]) / "models" / "team"
+    writers.save(writers.tiny_llama(), models / "writer", endless=True)
+    script = "echo\n".join(blocks("docs/guides/chat.md", "sh"))
+    printed = stack.run("bash", "-euc", f"api={stack.url}; key={stack.key}\n{script}", within_s=120)
+    written, exchange = (json.loads(line) for line in printed.splitlines())
+    assert written["result"]["usage"]["completion_tokens"] == 20
+    assert exchange["answer"]["content"]
+    code = f"api, key = {stack.url!r}, {stack.key!r}\n{blocks('docs/guides/chat.md', 'python')[0]}"
+    assert stack.run(sys.executable, "-c", code).strip()
 
 
 def test_the_notification_guide_tells_a_receiver_that_verifies(stack: Stack, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 from typer.main import get_group
 
 from consumers.__main__ import pool_names
+from consumers.generation.settings import GenerationSettings
 from consumers.inference.settings import InferenceSettings
 from consumers.notifications.settings import NotificationSettings
 from consumers.runtime.health import serve_health
@@ -46,6 +47,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     BrokerSettings,
     StorageSettings,
     InferenceSettings,
+    GenerationSettings,
     NotificationSettings,
 )
 PASSWORDS = ("RABBITMQ_PASSWORD", "MONGODB_PASSWORD", "REDIS_PASSWORD")
@@ -177,6 +179,8 @@ def test_services_that_do_not_compute_need_no_profile() -> None:
     assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
         "inference": ["core"],
         "inference_gpu": ["gpu"],
+        "generation": ["core"],
+        "generation_gpu": ["gpu"],
     }
 
 
@@ -220,6 +224,7 @@ def test_settings_accept_the_environment(name: str, monkeypatch: pytest.MonkeyPa
     assert storage.mongodb_url == "mongodb://millrace:c0ffee@mongodb:27017/millrace?authSource=admin"
     assert (storage.redis_url, storage.blobs) == ("redis://:c0ffee@redis:6379/0", "file:///blobs")
     assert InferenceSettings().device == ("cuda" if name == "inference_gpu" else "auto")
+    assert GenerationSettings().device == ("cuda" if name == "generation_gpu" else "auto")
 
 
 def test_nothing_starts_without_passwords_and_the_script_writes_them(tmp_path: Path) -> None:
@@ -302,8 +307,8 @@ def test_volumes_are_declared_and_owned_by_the_image_user(name: str) -> None:
 def test_each_service_has_the_image_that_can_run_it(name: str) -> None:
     build = OURS[name]["build"]
     assert (build["context"], build["dockerfile"]) == (".", "deploy/Dockerfile")
-    heavy = {"inference", "inference_gpu", "ingestion", "profiling", "training", "prediction", "execution"}
-    assert build["target"] == ("worker" if name in heavy else "gateway")
+    heavy = {"inference", "generation", "ingestion", "profiling", "training", "prediction", "execution"}
+    assert build["target"] == ("worker" if name.removesuffix("_gpu") in heavy else "gateway")
     declared = {rest.split("=")[0] for step, rest in instructions() if step == "ARG"}
     assert set(build["args"]) <= declared
 
