@@ -1,8 +1,16 @@
-"""Which models are in memory: each is loaded once for all who wait, the least recently used idle one goes first."""
+"""Which models are in memory: each is loaded once for all who wait, and the one that is cheapest to do without goes
+first.
+
+What it costs to be without a model is the time to load it again, as often as it is asked for. So of the idle ones that
+goes which gives least for its bytes: seconds to load, times uses per time, by bytes (after GreedyDual-Size-Frequency,
+Cherkasova 1998, with uses that fade instead of an inflating clock). A large model that is asked for now and then does not
+push out small ones that are asked for always, as it would where the least recently used goes.
+"""
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -13,6 +21,9 @@ from consumers.encoders.refusals import unsupported
 from telemetry.metrics import MODEL_LOAD_SECONDS, MODEL_RESIDENT_BYTES
 
 _log = structlog.get_logger(__name__)
+
+_HALF_LIFE_S = 600.0  # of a use: what was asked for an hour ago says little of the next minutes
+_MOST_REMEMBERED = 1_000  # models whose uses are known beyond their eviction
 
 
 class Residents(Protocol):
@@ -35,11 +46,30 @@ class Plan(Generic[M]):
 
 
 @dataclass(eq=False)
-class _Entry(Generic[M]):
+class Uses:
+    """Counted, and fading."""
+
+    count: float = 0.0
+    at: float = 0.0
+
+    def add(self, now: float) -> None:
+        self.count, self.at = self.faded(now) + 1.0, now
+
+    def faded(self, now: float) -> float:
+        return self.count * 0.5 ** ((now - self.at) / _HALF_LIFE_S)
+
+
+@dataclass(eq=False)
+class Entry(Generic[M]):
     model: asyncio.Task[M]
+    uses: Uses
     nbytes: int = 0
     """Reserved while it loads, measured afterwards."""
+    load_s: float = 0.0
     pins: int = 0
+
+    def worth(self, now: float) -> float:
+        return self.load_s * self.uses.faded(now) / max(1, self.nbytes)
 
 
 class ModelCache(Generic[K, M]):
@@ -49,9 +79,15 @@ class ModelCache(Generic[K, M]):
     One caller must not hold a model while it asks for another: two such callers could wait for each other.
     """
 
-    def __init__(self, find: Callable[[K], Awaitable[Plan[M]]], budget_bytes: int) -> None:
-        self._find, self._budget = find, budget_bytes
-        self._entries: OrderedDict[K, _Entry[M]] = OrderedDict()  # least recently used first
+    def __init__(
+        self,
+        find: Callable[[K], Awaitable[Plan[M]]],
+        budget_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._find, self._budget, self._clock = find, budget_bytes, clock
+        self._entries: dict[K, Entry[M]] = {}
+        self._uses: OrderedDict[K, Uses] = OrderedDict()  # least recently used first
         self._turn = asyncio.Lock()  # held while a model waits for room, so that a steady load cannot starve it
         self._released = asyncio.Event()  # something changed for whoever waits for room
 
@@ -69,9 +105,9 @@ class ModelCache(Generic[K, M]):
             self._released.set()
 
     @property
-    def resident(self) -> list[K]:
-        """Loaded and loading models, least recently used first."""
-        return list(self._entries)
+    def resident(self) -> Mapping[K, Entry[M]]:
+        """Loaded and loading models."""
+        return self._entries
 
     async def close(self) -> None:
         """Wait for running loads, then close every model."""
@@ -80,22 +116,30 @@ class ModelCache(Generic[K, M]):
         for wanted, entry in entries:
             await self._evict(wanted, entry)
 
-    async def _pin(self, wanted: K) -> _Entry[M]:
+    async def _pin(self, wanted: K) -> Entry[M]:
         async with self._turn:
+            uses = self._used(wanted)
             entry = self._entries.get(wanted)
             if entry is None:
-                entry = self._entries[wanted] = self._start(wanted)
-            self._entries.move_to_end(wanted)
+                entry = self._entries[wanted] = self._start(wanted, uses)
             entry.pins += 1
             return entry
 
-    def _start(self, wanted: K) -> _Entry[M]:
+    def _used(self, wanted: K) -> Uses:
+        uses = self._uses.setdefault(wanted, Uses())
+        self._uses.move_to_end(wanted)
+        if len(self._uses) > _MOST_REMEMBERED:
+            self._uses.popitem(last=False)
+        uses.add(self._clock())
+        return uses
+
+    def _start(self, wanted: K, uses: Uses) -> Entry[M]:
         def settle(task: asyncio.Task[M]) -> None:
             if task.cancelled() or task.exception() is not None:
                 self._entries.pop(wanted, None)  # so that the next caller tries again
             self._released.set()
 
-        entry = _Entry(asyncio.create_task(self._load(wanted)))
+        entry = Entry(asyncio.create_task(self._load(wanted)), uses)
         entry.model.add_done_callback(settle)
         return entry
 
@@ -111,9 +155,10 @@ class ModelCache(Generic[K, M]):
         async with self._turn:
             await self._make_room(plan.estimated_bytes)
             entry.nbytes = plan.estimated_bytes
-        with MODEL_LOAD_SECONDS.time():
-            model = await plan.load()
-        entry.nbytes = model.nbytes
+        started = self._clock()
+        model = await plan.load()
+        entry.nbytes, entry.load_s = model.nbytes, self._clock() - started
+        MODEL_LOAD_SECONDS.observe(entry.load_s)
         MODEL_RESIDENT_BYTES.labels(model=str(wanted)).set(model.nbytes)
         _log.info("model.loaded", model=str(wanted), bytes=model.nbytes)
         await self._evict_idle(0)
@@ -125,15 +170,17 @@ class ModelCache(Generic[K, M]):
             await self._released.wait()
 
     async def _evict_idle(self, needed: int) -> bool:
-        """Evict idle models, oldest use first, until `needed` bytes are free. False when the rest is in use."""
+        """Evict idle models, the least worth first, until `needed` bytes are free. False when the rest is in use."""
         while sum(entry.nbytes for entry in self._entries.values()) + needed > self._budget:
             idle = [wanted for wanted, entry in self._entries.items() if entry.model.done() and not entry.pins]
             if not idle:
                 return False
-            await self._evict(idle[0], self._entries[idle[0]])
+            now = self._clock()
+            least = min(idle, key=lambda wanted: self._entries[wanted].worth(now))
+            await self._evict(least, self._entries[least])
         return True
 
-    async def _evict(self, wanted: K, entry: _Entry[M]) -> None:
+    async def _evict(self, wanted: K, entry: Entry[M]) -> None:
         self._entries.pop(wanted, None)
         if entry.model.cancelled() or entry.model.exception() is not None:
             return

@@ -9,7 +9,7 @@ from consumers.encoders.settings import ModelSettings
 
 class InferenceSettings(ModelSettings):
     memory_bytes: int = Field(4 * 2**30, gt=0)
-    """What the resident models may hold together. The least recently used idle one makes room."""
+    """What the resident models may hold together. The idle one that is cheapest to do without makes room."""
     device: str = "auto"
     """`auto` (a GPU when there is one), `cpu`, `cuda`, `cuda:1`, `mps`."""
     threads: int | None = Field(None, ge=1)

@@ -54,7 +54,8 @@ class TextModel:
 
     @property
     def nbytes(self) -> int:
-        return self.facts.nbytes
+        """Weights, and what a forward pass takes beside them."""
+        return self.facts.nbytes + self.facts.peak_bytes
 
     @property
     def labels(self) -> Labels:

@@ -1,12 +1,13 @@
 """Models in memory: loaded once, kept within the budget, never taken from under a user."""
 
 import asyncio
+import random
 from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
 
-from consumers.inference.residency import ModelCache, Plan
+from consumers.inference.residency import ModelCache, Plan, Uses
 from consumers.runtime.verdicts import Reject
 
 PATIENCE_S = 10
@@ -25,11 +26,13 @@ class FakeModel:
 
 @dataclass
 class Shelf:
-    """Finds any model; its size is the number behind the dash. `gate` holds loads back."""
+    """Finds any model; its size is the number behind the dash, and as many seconds it takes to load. `gate` holds loads
+    back."""
 
     loads: Counter[str] = field(default_factory=Counter)
     failures: list[Exception] = field(default_factory=list)
     overhead: int = 0
+    now: float = 0.0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     loading: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -40,6 +43,7 @@ class Shelf:
             self.loads[name] += 1
             self.loading.set()
             await self.gate.wait()
+            self.now += size
             if self.failures:
                 raise self.failures.pop()
             return FakeModel(name, size + self.overhead)
@@ -56,7 +60,7 @@ async def shelf() -> Shelf:
 
 @pytest.fixture
 async def cache(shelf: Shelf) -> ModelCache[str, FakeModel]:
-    return ModelCache(shelf.find, BUDGET)
+    return ModelCache(shelf.find, BUDGET, lambda: shelf.now)
 
 
 async def touch(cache: ModelCache[str, FakeModel], name: str) -> FakeModel:
@@ -95,27 +99,56 @@ async def test_one_cancelled_waiter_does_not_end_the_load_of_the_others(
     assert leaver.cancelled()
 
 
-async def test_the_least_recently_used_makes_room(cache: ModelCache[str, FakeModel]) -> None:
+async def test_the_least_used_makes_room(cache: ModelCache[str, FakeModel]) -> None:
     a, b = await touch(cache, "a-40"), await touch(cache, "b-40")
     await touch(cache, "a-40")
     await touch(cache, "c-40")
     assert (a.closed, b.closed) == (False, True)
-    assert cache.resident == ["a-40", "c-40"]
+    assert list(cache.resident) == ["a-40", "c-40"]
+
+
+async def test_what_is_soon_loaded_again_makes_room_before_what_is_not(shelf: Shelf) -> None:
+    cache = ModelCache(shelf.find, BUDGET, lambda: shelf.now)
+    slow, quick = await touch(cache, "slow-40"), await touch(cache, "quick-40")
+    cache.resident["quick-40"].load_s = 1.0
+    await touch(cache, "c-40")
+    assert (slow.closed, quick.closed) == (False, True)
+
+
+async def test_less_is_loaded_than_if_the_least_recently_used_went(shelf: Shelf) -> None:
+    """Eight models of which three fit, asked for as in Zipf's law."""
+    cache = ModelCache(shelf.find, BUDGET, lambda: shelf.now)
+    asked = random.Random(7).choices([f"{name}-30" for name in "abcdefgh"], [1 / n for n in range(1, 9)], k=400)
+    recent: list[str] = []
+    loaded = 0
+    for name in asked:
+        shelf.now += 1
+        await touch(cache, name)
+        loaded += name not in recent
+        recent = [*(each for each in recent if each != name), name][-3:]
+    assert shelf.loads.total() < 0.9 * loaded
+
+
+async def test_uses_fade() -> None:
+    uses = Uses()
+    for _ in range(8):
+        uses.add(0.0)
+    assert (uses.faded(0.0), uses.faded(600.0), uses.faded(1200.0)) == (8.0, 4.0, 2.0)
 
 
 async def test_room_is_counted_in_bytes(cache: ModelCache[str, FakeModel]) -> None:
     for name in ("a-10", "b-20", "c-60", "d-10"):
         await touch(cache, name)
-    assert cache.resident == ["a-10", "b-20", "c-60", "d-10"]
+    assert list(cache.resident) == ["a-10", "b-20", "c-60", "d-10"]
     await touch(cache, "e-25")
-    assert cache.resident == ["c-60", "d-10", "e-25"]
+    assert list(cache.resident) == ["c-60", "d-10", "e-25"]
 
 
 async def test_what_a_model_takes_beyond_its_files_counts(shelf: Shelf, cache: ModelCache[str, FakeModel]) -> None:
     shelf.overhead = 15
     await touch(cache, "a-40")
     await touch(cache, "b-40")
-    assert cache.resident == ["b-40"]
+    assert list(cache.resident) == ["b-40"]
 
 
 async def test_a_model_in_use_is_not_evicted_and_the_next_waits_for_it(cache: ModelCache[str, FakeModel]) -> None:
@@ -155,4 +188,4 @@ async def test_closing_closes_every_model(cache: ModelCache[str, FakeModel]) -> 
     models = [await touch(cache, "a-10"), await touch(cache, "b-10")]
     await cache.close()
     assert all(model.closed for model in models)
-    assert cache.resident == []
+    assert list(cache.resident) == []
