@@ -98,7 +98,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         middleware=(layers := _layers(settings)),
     )
     for part in (
-        *(jobs.hot, jobs.router, inference.router, datasets.router, profiles.router, dead_letters.router),
+        *(jobs.hot, jobs.router, inference.router, inference.models, dead_letters.router),
+        *(datasets.router, profiles.router),
         *(learning.hot, learning.router, models.router, predictions.router),
         *(events.router, sockets.router, notifications.router, webhooks.router),
         *(code.router, runs.router, tasks.router, texts.router, openai.router, conversations.router),

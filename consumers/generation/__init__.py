@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from consumers.encoders.folder import language_models
 from consumers.generation.scribe import Scribe, open_scribe
 from consumers.generation.settings import GenerationSettings
-from consumers.generation.shelf import language_models
 from consumers.runtime.pool import Services
 from consumers.runtime.worker_pool import WorkerPool
 from storage.live_text import LiveTexts, open_live_texts

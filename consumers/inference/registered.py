@@ -19,6 +19,7 @@ class Registered:
     """As it is asked for, without version."""
     version: str
     file: StoredFile
+    owner: str
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -41,7 +42,7 @@ class Registry:
                 reference, "is no model of yours, or has no such version or alias; GET /v1/models lists them"
             )
         trained = ModelTrained.model_validate(found["trained"])
-        return Registered(REGISTRY_PREFIX + name, trained.version, trained.artifacts["model"])
+        return Registered(REGISTRY_PREFIX + name, trained.version, trained.artifacts["model"], principal)
 
     async def content(self, found: Registered) -> bytes:
         """The model's file, whose digest was checked. Raises Reject (`model-not-found`), RetryLater."""

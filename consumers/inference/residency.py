@@ -1,13 +1,15 @@
 """Which models are in memory: each is loaded once for all who wait, and the one that is cheapest to do without goes
 first.
 
-What it costs to be without a model is the time to load it again, as often as it is asked for. So of the idle ones that
-goes which gives least for its bytes: seconds to load, times uses per time, by bytes (after GreedyDual-Size-Frequency,
-Cherkasova 1998, with uses that fade instead of an inflating clock). A large model that is asked for now and then does not
-push out small ones that are asked for always, as it would where the least recently used goes.
+What it costs to be without a model is the time to load it again, as often as it is asked for. So of the idle ones
+that goes which gives least for its bytes: seconds to load, times uses that fade, by bytes (after
+GreedyDual-Size-Frequency, Cherkasova 1998, whose inflating clock the fading replaces). A large model that is asked
+for now and then does not push out small ones that are asked for always, as it would where the least recently used
+goes.
 """
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
@@ -49,14 +51,16 @@ class Plan(Generic[M]):
 class Uses:
     """Counted, and fading."""
 
+    total: int = 0
     count: float = 0.0
     at: float = 0.0
 
     def add(self, now: float) -> None:
+        self.total += 1
         self.count, self.at = self.faded(now) + 1.0, now
 
     def faded(self, now: float) -> float:
-        return self.count * 0.5 ** ((now - self.at) / _HALF_LIFE_S)
+        return self.count * math.exp2((self.at - now) / _HALF_LIFE_S)
 
 
 @dataclass(eq=False)
@@ -67,6 +71,10 @@ class Entry(Generic[M]):
     """Reserved while it loads, measured afterwards."""
     load_s: float = 0.0
     pins: int = 0
+
+    @property
+    def loaded(self) -> bool:
+        return self.model.done() and not self.model.cancelled() and self.model.exception() is None
 
     def worth(self, now: float) -> float:
         return self.load_s * self.uses.faded(now) / max(1, self.nbytes)
@@ -182,7 +190,7 @@ class ModelCache(Generic[K, M]):
 
     async def _evict(self, wanted: K, entry: Entry[M]) -> None:
         self._entries.pop(wanted, None)
-        if entry.model.cancelled() or entry.model.exception() is not None:
+        if not entry.loaded:
             return
         MODEL_RESIDENT_BYTES.remove(str(wanted))
         _log.info("model.evicted", model=str(wanted), bytes=entry.nbytes)

@@ -5,22 +5,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from consumers.devices import Device
+from consumers.encoders.folder import encoders
 from consumers.encoders.layout import read_layout
 from consumers.encoders.sources import find_model
 from consumers.inference.answers import Answers
 from consumers.inference.ports import Archive, Files
 from consumers.inference.registered import Registered, Registry
 from consumers.inference.remote import RemoteModel
-from consumers.inference.residency import ModelCache, Plan
+from consumers.inference.residency import Entry, ModelCache, Plan
 from consumers.inference.settings import InferenceSettings
 from consumers.inference.text_model import TextModel
 from schemas.jobs.text_classify import TEXT_CLASSIFY
 from schemas.jobs.text_ner import TEXT_NER
 from schemas.kinds import AnyKind
 from schemas.learning import LearningTask
-from schemas.texts import REGISTRY_PREFIX
+from schemas.texts import DEFAULT_MODEL, REGISTRY_PREFIX
 
 ENGINE = "consumers.inference.engine:Engine"
 
@@ -44,10 +46,23 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Inference:
+    """Implements `workers.Conditional`."""
+
     models: ModelCache[Wanted, TextModel]
     registry: Registry
     device: Device
+    settings: InferenceSettings
     answers: Answers | None = None
+
+    @property
+    def unavailable(self) -> None:
+        """Whether it can run shows with the first text."""
+
+    def health(self) -> dict[str, object]:
+        """For the roster: which models are here, and what is known of those in memory."""
+        resident = [_told(wanted, entry) for wanted, entry in self.models.resident.items() if entry.loaded]
+        names = [DEFAULT_MODEL, *encoders(self.settings)]
+        return {"models": {"resident": resident, "present": names, "allowed": self.settings.allowed_models}}
 
     @asynccontextmanager
     async def model(self, kind: AnyKind, principal: str, name: str) -> AsyncIterator[TextModel]:
@@ -68,9 +83,31 @@ async def open_inference(
         await device.child()
         models = ModelCache(_Shelf(settings, registry, device).find, settings.memory_bytes)
         try:
-            yield Inference(models, registry, device, answers)
+            yield Inference(models, registry, device, settings, answers)
         finally:
             await models.close()
+
+
+def _told(wanted: Wanted, entry: Entry[TextModel]) -> dict[str, Any]:
+    """As `schemas.residency.Resident`, with whose it is."""
+    model = entry.model.result()
+    facts, (pass_s, token_s) = model.facts, model.line
+    return {
+        "owner": wanted.model.owner if isinstance(wanted.model, Registered) else None,
+        "name": facts.identity.name,
+        "kind": wanted.kind,
+        "sha256": facts.identity.sha256,
+        "dtype": facts.identity.dtype,
+        "device": facts.identity.device,
+        "bytes": facts.nbytes,
+        "peak_bytes": facts.peak_bytes,
+        "load_s": facts.load_s,
+        "uses": entry.uses.total,
+        "in_use": entry.pins,
+        "pass_s": pass_s,
+        "token_s": token_s,
+        "bfloat16": None if facts.calibration is None else vars(facts.calibration),
+    }
 
 
 @dataclass(frozen=True)

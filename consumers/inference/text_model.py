@@ -66,6 +66,11 @@ class TextModel:
         return self.facts.identity
 
     @property
+    def line(self) -> tuple[float, float]:
+        """Seconds of a forward pass, and of each of its tokens."""
+        return self._batcher.pace.line
+
+    @property
     def running(self) -> int:
         """Batches with the device."""
         return self._batcher.running

@@ -23,10 +23,10 @@ class Shelf(Registry):
     def add(self, name: str, content: bytes) -> None:
         self.files[f"registry:{name}"] = content
 
-    async def find(self, _principal: str, reference: str) -> Registered:
+    async def find(self, principal: str, reference: str) -> Registered:
         content = self.files[reference]
         file = StoredFile(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
-        return Registered(reference, self.version, file)
+        return Registered(reference, self.version, file, principal)
 
     async def content(self, found: Registered) -> bytes:
         return self.files[found.name]

@@ -26,8 +26,8 @@ class FakeModel:
 
 @dataclass
 class Shelf:
-    """Finds any model; its size is the number behind the dash, and as many seconds it takes to load. `gate` holds loads
-    back."""
+    """Finds any model; its size is the number behind the dash, as are the seconds that it takes to load. `gate` holds
+    loads back."""
 
     loads: Counter[str] = field(default_factory=Counter)
     failures: list[Exception] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Which language models lie in the models folder, told by their configuration, without loading anything."""
+"""Which models lie in the models folder, told by their configuration, without loading anything."""
 
 import json
 from collections.abc import Iterator
@@ -11,13 +11,18 @@ _WRITERS = ("ForCausalLM", "LMHeadModel")
 
 def language_models(settings: ModelSettings) -> list[str]:
     """Names of directories at most two levels down, such as `team/writer`."""
-    root = settings.models
-    return sorted(str(path.relative_to(root)) for path in _folders(root) if _writes(path / "config.json"))
+    return [name for name, writes in _models(settings.models) if writes]
 
 
-def _folders(root: Path) -> Iterator[Path]:
+def encoders(settings: ModelSettings) -> list[str]:
+    """The others."""
+    return [name for name, writes in _models(settings.models) if not writes]
+
+
+def _models(root: Path) -> Iterator[tuple[str, bool]]:
     for pattern in ("*/config.json", "*/*/config.json"):
-        yield from (found.parent for found in root.glob(pattern))
+        for config in sorted(root.glob(pattern)):
+            yield str(config.parent.relative_to(root)), _writes(config)
 
 
 def _writes(config: Path) -> bool:
